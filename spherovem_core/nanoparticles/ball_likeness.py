@@ -66,9 +66,7 @@ def _ball_factor(
     centre = (np.array(measures.centroid) - low) * spacing
     drawn = draw_balls(np.array([[*centre, diameter_nm / 2]]), shape, spacing, sigma, depth_nm=depth_nm)
     places = tuple((entry.voxels - np.array(low, np.int32)).T)
-    image = (reader.intensities(entry.voxels) - measures.surroundings) / max(
-        measures.level - measures.surroundings, 1e-6
-    )
+    image = entry.heights(reader.intensities(entry.voxels))
     # The tissue may be brighter on one side (a particle beside resin): a plane is fitted with the ball.
     away = (entry.voxels - np.asarray(measures.centroid)) * spacing / max(diameter_nm, 1.0)
     basis = np.column_stack([drawn[places], np.ones(len(image)), away])

@@ -18,6 +18,7 @@ from spherovem_core.nanoparticles.local_outline import mask_in_box, shows_outlin
 from spherovem_core.nanoparticles.piece_measures import PieceMeasures, measure_survey, survey, territories
 from spherovem_core.nanoparticles.piece_survey import PieceSurvey
 from spherovem_core.nanoparticles.streaks import without_streaks
+from spherovem_core.nanoparticles.uneven_surroundings import even_surroundings
 from spherovem_core.nanoparticles.window import Window
 from spherovem_core.spacing import SpacingNm, pixel_nm
 
@@ -56,6 +57,8 @@ class FoundObject:
         True for one of several particles that a body was split into.
     fitted_nm
         Diameter of the ball that was fitted to a piece; NaN for a body.
+    surroundings : (N,) ndarray of float32 or None
+        Level of the surroundings at each voxel of a body between two levels.
     """
 
     measures: PieceMeasures
@@ -66,6 +69,13 @@ class FoundObject:
     outlined: bool = False
     piece: bool = False
     fitted_nm: float = float("nan")
+    surroundings: NDArray[np.float32] | None = None
+
+    def heights(self, intensity: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the heights of intensities (N,) at its voxels above the surroundings, relative to the object's contrast."""
+        level = self.measures.level
+        below = self.measures.surroundings if self.surroundings is None else self.surroundings
+        return np.asarray((intensity - below) / np.maximum(level - below, 1e-6), np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,8 +231,21 @@ def _objects_of(
             crop.intensity,
         )
         parts = (part for body in bodies for part in without_streaks(body, crop.smooth.shape))
-        out.append([entry for part in parts for entry in measured_pieces(part, [part.voxels], crop, reader)])
+        out.append([_measured_body(part, crop, reader) for part in parts])
     return out
+
+
+def _measured_body(body: Body, crop: Crop, reader: CropReader) -> FoundObject:
+    """Measure a body; one between two levels as if one of them surrounded it."""
+    evened = (
+        even_surroundings(body, crop.intensity, crop.smooth, reader.spacing_nm) if body.isolated else None
+    )
+    if evened is None:
+        return measured_pieces(body, [body.voxels], crop, reader)[0]
+    even = replace(crop, intensity=evened.intensity, smooth=evened.smooth)
+    entry = measured_pieces(evened.body, [evened.body.voxels], even, reader)[0]
+    places = tuple((entry.voxels - np.array(crop.origin, np.int32)).T)
+    return replace(entry, surroundings=evened.surroundings[places])
 
 
 def _inside_first(found: PieceSurvey) -> PieceSurvey:
