@@ -38,6 +38,26 @@ def test_uncertainty_is_the_mean_entropy_in_bits() -> None:
     assert tiles[:, 1:].max() < 1e-5
 
 
+def test_flows_that_lack_length_are_uncertain_inside_of_objects_alone() -> None:
+    field = np.zeros((4, 8, 8, 32), np.float32)
+    field[-1] = 40.0
+    # Planes that agree on z, one of two that is undecided, both undecided; the same in background.
+    field[0, ..., :8], field[0, ..., 8:16] = 10.0, 5.0
+    field[-1, ..., 24:] = -40.0
+    np.testing.assert_allclose(uncertainty_tiles(field)[0, 0], [0.0, 0.5, 1.0, 0.0], atol=1e-6)
+
+
+def test_entropy_and_missing_length_count_together_and_never_beyond_one() -> None:
+    logit, length = -np.log(3.0), 4.0
+    field = np.zeros((4, 8, 8, 8), np.float32)
+    field[1], field[-1] = length, logit
+    entropy = -(0.25 * np.log2(0.25) + 0.75 * np.log2(0.75))
+    expected = entropy + (1 - entropy) * 0.25 * (1 - length / 10)
+    assert uncertainty_tiles(field)[0, 0, 0] == pytest.approx(expected, rel=1e-5)
+    field[-1] = field[1] = 0.0
+    assert uncertainty_tiles(field)[0, 0, 0] == pytest.approx(1.0)
+
+
 def test_uncertainty_in_blocks_is_that_of_the_whole() -> None:
     shape = (9, TILE * BLOCK_TILES + 21, 40)
     logit = np.random.default_rng(3).normal(0, 2, shape).astype(np.float32)

@@ -6,11 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spherovem_core.blocks import ArrayLike, Block, block_grid, map_blocks
+from spherovem_core.segmentation.dynamics import FLOW_LENGTH
 from spherovem_core.segmentation.grid import Grid, PlacedArray, grid_of
 
 TILE = 8
 """Voxels of the network's grid along the side of a tile: a map of tiles fits memory for any volume."""
 BLOCK_TILES = 16
+AGREED_LENGTH = 2 * FLOW_LENGTH
+"""Least length of the sum of flows from three directions that agree; of those of sections, which are doubled."""
 
 
 UNCERTAINTY = "uncertainty"
@@ -23,18 +26,20 @@ def uncertainty_tiles(field: ArrayLike) -> NDArray[np.float32]:
     Parameters
     ----------
     field : (C, Z, Y, X) array
-        Field of a segmenter; its last channel is the logit of the foreground. It is read once, in blocks.
+        Field of a segmenter: flows, and as its last channel the logit of the foreground. It is read once, in blocks.
 
     Returns
     -------
     (⌈Z/8⌉, ⌈Y/8⌉, ⌈X/8⌉) ndarray of float32
-        Entropy of the foreground probability in bits, mean over the tile: 0 is certain, 1 undecided (uncertainty sampling,
-        Lewis and Gale 1994).
+        Mean over the tile, from 0 (certain) to 1 (undecided), of ``e + (1 - e) p s``. ``e`` is the entropy of the foreground
+        probability ``p`` in bits (uncertainty sampling, Lewis and Gale 1994), ``s`` the fraction of their length that the flows
+        lack: they are short where the planes of the three directions disagree, and where the network, undecided between
+        directions, predicts their mean. Where objects touch, the foreground is certain and the flows alone tell.
     """
     shape = field.shape[-3:]
     tiles = np.zeros(tuple(-(-n // TILE) for n in shape), np.float32)
     blocks = block_grid(shape, (TILE * BLOCK_TILES,) * 3)
-    for block, means in map_blocks(_entropy_of_block, blocks, field):
+    for block, means in map_blocks(_uncertainty_of_block, blocks, field):
         tiles[tuple(slice(s.start // TILE, -(-s.stop // TILE)) for s in block.core)] = means
     return tiles
 
@@ -77,12 +82,18 @@ def object_tiles(labels: PlacedArray, chosen: Collection[int], grid: Grid) -> ND
     return (filled / np.maximum(voxels, 1)).astype(np.float32)
 
 
-def _entropy_of_block(block: Block, field: ArrayLike) -> NDArray[np.float32]:
-    logit = np.asarray(field[(-1, *block.core)], np.float32)
+def _uncertainty_of_block(block: Block, field: ArrayLike) -> NDArray[np.float32]:
+    values = np.asarray(field[(slice(None), *block.core)], np.float32)
+    logit = values[-1]
     probability = 1 / (1 + np.exp(-np.abs(logit)))
     # With probability >= 0.5 the other one never loses its digits; at 1 the second term is 0.
     other = np.maximum(1 - probability, np.finfo(np.float32).tiny)
-    return _means(-(probability * np.log2(probability) + other * np.log2(other)))
+    entropy = -(probability * np.log2(probability) + other * np.log2(other))
+    if len(values) == 1:
+        return _means(entropy)
+    length = np.sqrt((values[:-1] ** 2).sum(axis=0))
+    missing = np.maximum(1 - length / AGREED_LENGTH, 0) * np.where(logit > 0, probability, other)
+    return _means(entropy + (1 - entropy) * missing)
 
 
 def _means(values: NDArray[np.float32]) -> NDArray[np.float32]:
