@@ -21,7 +21,7 @@ export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: env demo test test-environments test-pythons test-all lint docs benchmark gpu-check pins bill clean
+.PHONY: env demo test test-environments test-pythons test-slow test-all lint docs benchmark gpu-check pins bill clean
 
 env: $(STAMP)
 
@@ -54,8 +54,11 @@ test-environments: $(STAMP)
 test-pythons: $(STAMP)
 	$(BIN)/python -m pytest tests/deployments/test_pythons.py
 
-test-all: $(STAMP) lint
-	$(BIN)/python -m pytest
+# Tests marked slow, one file after another: build/slow-tests.tsv lists what ran and for how long. An interrupted run goes on.
+test-slow: $(STAMP)
+	$(BIN)/python tests/core/slow_files.py
+
+test-all: test test-environments test-slow
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -25,6 +25,12 @@ NOT_OF_STEPS = (
         "volume.zarr/registered/labels/*_automatic",
         "Labels as they were computed, where corrections by hand changed them.",
     ),
+    FileOutput(
+        "history/",
+        "Tables, report and provenance that runs with other parameters replaced, in one folder for each state of before.",
+    ),
+    FileOutput("audits/", "Samples, sheets and journals of audits, where any were made."),
+    FileOutput("REJECTED.json", "Why the watcher does not process the acquisition, where it does not."),
     FileOutput("tables/stages/", "Tables that one step leaves for another."),
     FileOutput("checksums/", "Records of what tables, documents and the report held when they were written."),
     FileOutput(

@@ -146,7 +146,10 @@ def test_commands_run_one_after_another(place: Path) -> None:
         )
         assert done.returncode == 0, f"{block}: {' '.join(words)}\n{done.stdout}\n{done.stderr}"
         AFTERWARDS.get(words[1], lambda _: None)(place)
-    assert differences(place / "results" / "spheroid-7") == []
+    # Lean storage discards these; runs with other parameters left history/, which is described.
+    discarded = sorted(f"array {group}: not written" for group in ("denoised", "flows/cells", "flows/nuclei"))
+    assert differences(place / "results" / "spheroid-7") == discarded
+    assert any((place / "results" / "spheroid-7" / "history").iterdir())
     assert (place / "network" / "weights.pt").is_file()
     exported = {path.relative_to(place / "exported").as_posix() for path in (place / "exported").rglob("*.*")}
     assert {"tables/cells.csv", "tables/units.csv", "labels/cells.ome.tif"} <= exported
