@@ -20,6 +20,8 @@ AROUND, PASSES, LEAST_SLICES = 3, 3, 5
 LEAST_CORRELATION = 0.5
 """Correlation of a slice with its reference, cell by cell, below which the two cannot be compared."""
 CERTAINTY = 4.0
+MOST_APART = 2.0
+"""One side over the other, at most: a change of the instrument shows on both, one of the content not."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,11 @@ def match_contrast(means: Mapping[int, NDArray[np.float64]], depth: int) -> Slic
 
     A slice has two references: the medians of the three good slices before it and of the three after, cell by cell, which show
     nearly the same content. Gain and offset against each follow from a robust line through the cells: those whose content
-    changed are outliers (Tukey's biweight). What all slices around have in common (a reference is smoother than a slice) and slow
-    changes are taken out by a local straight line over z. The rest counts as far as it exceeds four standard errors, and only
-    where both sides agree, by the smaller of the two. References are made again of corrected slices, three times. So slow and
-    lasting changes, of the specimen or of the instrument, stay, and so does content that appears or ends. The first and the last
-    slice, and slices that are too unlike those around, are left as they are.
+    changed are outliers (Tukey's biweight). What all slices around have in common (a reference is smoother than a slice) and
+    slow changes are taken out by a local straight line over z. The rest counts as far as it exceeds four standard errors, and
+    only where both sides agree within a factor of two, by the smaller of the two. References are made again of corrected
+    slices, three times. So slow and lasting changes, of the specimen or of the instrument, stay, and so does content that
+    appears or ends. The first and the last slice, and slices that are too unlike those around, are left as they are.
 
     Parameters
     ----------
@@ -111,9 +113,10 @@ def _both_sides(
 
 
 def _agreed(before: NDArray[np.float64], after: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the smaller of two values of one sign, and 0 where the signs differ."""
+    """Return the smaller of two values of one sign, and 0 where the signs differ or one is more than twice the other."""
     smaller = np.where(np.abs(before) < np.abs(after), before, after)
-    return np.where(before * after > 0, smaller, 0.0)
+    larger = np.maximum(np.abs(before), np.abs(after))
+    return np.where((before * after > 0) & (larger <= MOST_APART * np.abs(smaller)), smaller, 0.0)
 
 
 def _compare(x: NDArray[np.float64], y: NDArray[np.float64]) -> _Line | None:
