@@ -29,10 +29,13 @@ class FailingServer(RangeRequestHandler):
     """Server of files that fails after `left` requests, in the way `fault`."""
 
     left, fault, count = 10**9, "", 0
+    lock = threading.Lock()
 
     def do_GET(self) -> None:  # noqa: N802
-        FailingServer.count += 1
-        if self.count <= self.left:
+        with FailingServer.lock:
+            FailingServer.count += 1
+            number = FailingServer.count
+        if number <= self.left:
             super().do_GET()
             return
         self.close_connection = True
@@ -68,14 +71,20 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     thread.join()
 
 
+def requests_of(source: Path, parameters: IngestParameters) -> int:
+    """Read a source from a server that answers, and count the requests."""
+    FailingServer.left, FailingServer.count = 10**9, 0
+    read_stack(source, parameters)
+    return FailingServer.count
+
+
 @pytest.mark.parametrize("fault", ["reset", "500", "cut"])
 @pytest.mark.parametrize("name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
 def test_a_server_that_fails_is_not_taken_for_damage(address: str, name: str, fault: str) -> None:
     source = Path(f"{address}/{name}")
     parameters = IngestParameters(spacing_nm=SPACING_NM if name in ("slices", "png") else None)
-    FailingServer.left, FailingServer.count = 10**9, 0
-    read_stack(source, parameters)
-    total = FailingServer.count
+    # Readers with threads of their own do not always ask the same number of times.
+    total = min(requests_of(source, parameters) for _ in range(3))
     for left in (total // 4, total // 2, 3 * total // 4, total - 2):
         FailingServer.left, FailingServer.fault, FailingServer.count = left, fault, 0
         with pytest.raises(RemoteSourceError, match=r"network|server") as raised:
@@ -89,9 +98,7 @@ def test_a_server_that_fails_is_not_taken_for_damage(address: str, name: str, fa
 def test_a_server_that_refuses_is_not_taken_for_damage(address: str, name: str) -> None:
     source = Path(f"{address}/{name}")
     parameters = IngestParameters(spacing_nm=SPACING_NM if name == "slices" else None)
-    FailingServer.left, FailingServer.count = 10**9, 0
-    read_stack(source, parameters)
-    FailingServer.left, FailingServer.fault = FailingServer.count // 2, "403"
+    FailingServer.left, FailingServer.fault = requests_of(source, parameters) // 2, "403"
     FailingServer.count = 0
     with pytest.raises(RemoteAccessError, match="access denied; check the credentials"):
         read_stack(source, parameters)
