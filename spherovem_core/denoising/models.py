@@ -27,8 +27,6 @@ CHECKPOINT = "n2v.ckpt"
 LOSS = "loss.json"
 NOT_TRAINED = frozenset({"model", "posterior_mean", "range_percentiles"})
 """Parameters that a training does not depend on."""
-STRIPES_VERSION = 2
-"""Raised when the repair of stripes gives other slices to train on."""
 _SCRATCH = ".training-"
 
 # A network sees intensities in units of the standard deviation of its training data; it is not defined far outside them.
@@ -37,9 +35,8 @@ _MAX_SPREAD = 4.0
 
 
 def training_parameters(parameters: DenoisingParameters) -> dict[str, Any]:
-    """Return the parameters that a training depends on, as JSON; repairs, and their version, only where they are on."""
-    own = parameters_of_digest(parameters, NOT_TRAINED, REPAIRS_OFF)
-    return own if parameters.repair_stripes == "none" else own | {"stripes_version": STRIPES_VERSION}
+    """Return the parameters that a training depends on, as JSON; repairs only where they are on."""
+    return parameters_of_digest(parameters, NOT_TRAINED, REPAIRS_OFF)
 
 
 def obtain_model(

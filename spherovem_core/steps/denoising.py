@@ -41,6 +41,8 @@ RESIDUALS = TableOutput("denoising", "a slice of the acquisition")
 
 TRAINING_VERSION = 1
 """Raised whenever the training would give another model."""
+REPAIRS_VERSION = "2"
+"""Raised whenever repairs would give other slices."""
 STORED_FRACTION = 0.84
 """Bytes on disk per byte before compression, pyramid included: those of the demo's phantom."""
 MODEL_BYTES = 1_500_000
@@ -60,7 +62,9 @@ def _model(parameters: PipelineParameters) -> str | None:
 
 
 def _external(request: RunRequest) -> Mapping[str, str]:
-    """Return the digest of the model that the user gave, where there is one.
+    """Return the digest of the model that the user gave, where there is one, and the version of the repairs, where any is on.
+
+    A version of their own, so that results without repairs stay when repairs change.
 
     Raises
     ------
@@ -69,14 +73,17 @@ def _external(request: RunRequest) -> Mapping[str, str]:
     """
     from spherovem_core.utils.digests import file_digest
 
+    own = request.parameters.denoising
+    is_on = any(getattr(own, name) != off for name, off in REPAIRS_OFF.items())
+    repairs = {"repairs": REPAIRS_VERSION} if is_on else {}
     model = _model(request.parameters)
     if model is None:
-        return {}
+        return repairs
     if not Path(model).is_file():
         raise MissingNetworkError(
             f"denoising.model names {model}, which is not there; give a CAREamics checkpoint, or leave it empty to train one"
         )
-    return {"model": file_digest(Path(model))}
+    return repairs | {"model": file_digest(Path(model))}
 
 
 def _check(request: RunRequest, external: Mapping[str, str]) -> None:
@@ -173,7 +180,8 @@ def _model_folder(run: StepRun[DenoisingParameters]) -> Path:
     from spherovem_core.denoising import training_parameters
 
     own = training_parameters(run.parameters)
-    digest = step_digest("n2v", TRAINING_VERSION, own, [run.reference(RAW).digest])
+    repairs = {name: version for name, version in run.plan.external.items() if name == "repairs"}
+    digest = step_digest("n2v", TRAINING_VERSION, own, [run.reference(RAW).digest], repairs)
     return run.layout.models / f"n2v-{digest[:16]}"
 
 
@@ -209,7 +217,7 @@ def _chapter() -> Chapter:
 DENOISING = Step(
     name="denoising",
     stage="denoising",
-    version=3,
+    version=2,
     parameters=lambda parameters: parameters.denoising,
     inputs=(RAW, SLICES),
     outputs=(DENOISED, RESIDUALS),

@@ -1,9 +1,11 @@
 """Repairs of shading, stripes and contrast: what was planted goes, what was not there stays."""
 
 import pickle
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from types import SimpleNamespace
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import pytest
@@ -18,9 +20,11 @@ from spherovem_core.parameters import DenoisingParameters, PipelineParameters
 from spherovem_core.references import Acquisition
 from spherovem_core.repairs import RepairedStack, Repairs, estimate_repairs, find_stripes, remove_stripes
 from spherovem_core.report.inputs import ReportInputs
+from spherovem_core.steps.denoising import DENOISING, REPAIRS_VERSION
 from spherovem_core.store import Layout, open_array, read_table
 from spherovem_core.synthetic.phantom import SCENES, make_phantom
 from spherovem_core.utils.accelerator import select_accelerator
+from spherovem_core.workflow.step import RunRequest
 
 PLAIN: dict[str, Any] = {"seed": 3, "shading": 0.0, "gain_drift": 0.0, "offset_drift": 0.0}
 NETWORKS = {kind: {"network": "phantom-compact"} for kind in ("cells", "nuclei")}
@@ -270,3 +274,13 @@ def test_the_step_repairs_on_the_way_in_and_raw_stays(tmp_path: Path) -> None:
     section = denoising_section(inputs)
     assert "Repair of the stripes" in dict(section.facts)
     assert section.pictures
+
+
+def test_a_new_version_of_repairs_concerns_results_with_repairs_alone() -> None:
+    def external(**parameters: Any) -> Mapping[str, str]:
+        request = SimpleNamespace(parameters=PipelineParameters(denoising=DenoisingParameters(**parameters)))
+        return DENOISING.external(cast(RunRequest, request))
+
+    assert external() == {}
+    for on in ({"repair_stripes": "auto"}, {"repair_contrast": True}, {"repair_shading": True}):
+        assert external(**on) == {"repairs": REPAIRS_VERSION}
