@@ -80,7 +80,7 @@ def run_pipeline(
             for step in earlier
             if step not in steps
         ]
-        progress = RunProgress(request.acquisition.name, forecast)
+        progress = RunProgress(request.acquisition.name, forecast, layout.expected_end)
         for step in steps:
             progress.begin(step.title)
             plan = plan_step(pipeline, step, request, external[step.name], done)

@@ -1,15 +1,18 @@
 """Progress of a whole run in the Prefect UI, from its first step on: the step at work, and the time left by the forecast."""
 
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from spherovem_core.forecast import Forecast
+from spherovem_core.store.files import write_json
 from spherovem_core.utils.progress_rate import readable_seconds
 from tasks.artifacts import publish
 
 
 class RunProgress:
-    """A progress artifact of a run.
+    """A progress artifact of a run, and a note of its expected end beside its results, for `spherovem status`.
 
     Time left is that of the forecast for the steps to come; where these steps took longer or shorter so far, it is corrected in
     proportion.
@@ -20,10 +23,15 @@ class RunProgress:
         Name of the acquisition.
     forecast
         Seconds of the steps to compute.
+    note
+        File to write the expected end to (`Layout.expected_end`); that of an earlier run goes. None writes none.
     """
 
-    def __init__(self, name: str, forecast: Forecast) -> None:
+    def __init__(self, name: str, forecast: Forecast, note: Path | None = None) -> None:
         self._name = name
+        self._note = note
+        if note is not None:
+            note.unlink(missing_ok=True)
         self._expected = {row.title: row.seconds for row in forecast.rows}
         self._taken: dict[str, float] = {}
         self._artifact: UUID | None = None
@@ -32,6 +40,7 @@ class RunProgress:
         """Show the step that begins; one that is complete on disk is not shown."""
         if title in self._expected and title not in self._taken:
             publish(self._send, self.percent, self.describe(title))
+            self._write_note(title)
 
     def end(self, title: str, seconds: float) -> None:
         """Note the seconds of a step."""
@@ -67,6 +76,14 @@ class RunProgress:
             if left is None
             else f"{text}, about {readable_seconds(left)} left"
         )
+
+    def _write_note(self, title: str) -> None:
+        if self._note is not None:
+            left = self.remaining_s
+            end = None if left is None else datetime.now().astimezone() + timedelta(seconds=left)
+            write_json(
+                self._note, {"step": title, "end": None if end is None else end.isoformat(timespec="seconds")}
+            )
 
     def _send(self, percent: float, description: str) -> None:
         from prefect import artifacts

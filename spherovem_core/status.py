@@ -91,6 +91,9 @@ class AcquisitionState:
         Time when anything was last finished or written (ISO 8601, local time with its offset from UTC).
     error
         Reason of the failure or rejection, or the reason why the results cannot be read.
+    expected_end
+        When the run at work is expected to end (ISO 8601, local time with its offset from UTC), by its forecast as its steps so
+        far correct it; None where none is at work, or nothing like one of its steps was ever measured.
     """
 
     name: str
@@ -101,6 +104,7 @@ class AcquisitionState:
     last: str | None
     error: str | None
     steps: tuple[StepState, ...]
+    expected_end: str | None = None
 
     @property
     def stages(self) -> tuple[StageName, ...]:
@@ -124,6 +128,7 @@ class AcquisitionState:
             "stages_complete": self.stages_complete,
             "last": self.last,
             "error": self.error,
+            "expected_end": self.expected_end,
             "steps": [step.document() for step in self.steps],
         }
 
@@ -169,6 +174,7 @@ def acquisition_state(folder: Path, pipeline: Pipeline | None = None) -> Acquisi
         _last_change(layout, steps, pipeline),
         error,
         tuple(steps),
+        _expected_end(layout) if held else None,
     )
 
 
@@ -198,6 +204,15 @@ def _step_state(layout: Layout, step: Step[Any]) -> StepState:
     has_ledger = bool(step.ledger and layout.ledger(step.ledger).exists())
     begun = any(markers) or fraction is not None or has_ledger
     return StepState(step.name, step.stage, step.title, "partial" if begun else "absent", fraction)
+
+
+def _expected_end(layout: Layout) -> str | None:
+    """Return when the run at work is expected to end, from the note that it keeps; None where there is none, or it is damaged."""
+    end = (read_json(layout.expected_end) or {}).get("end")
+    try:
+        return end if isinstance(end, str) and datetime.fromisoformat(end).tzinfo else None
+    except ValueError:
+        return None
 
 
 def _own_entry(marker: Marker, step: Step[Any]) -> dict[str, Any]:

@@ -21,15 +21,16 @@ def acquisitions_table(states: "Sequence[AcquisitionState]") -> str:
             f"{state.stages_complete}/{len(state.stages)}",
             state.step or "",
             format_percent(state.fraction),
+            format_left(state.expected_end),
             format_minute(state.last),
             first_line(state.error),
         ]
         for state in states
     ]
-    titles = ["ACQUISITION", "STATE", "STAGES", "AT STEP", "DONE", "LAST CHANGE", "ERROR"]
+    titles = ["ACQUISITION", "STATE", "STAGES", "AT STEP", "DONE", "LEFT", "LAST CHANGE", "ERROR"]
     counts = Counter(state.state for state in states)
     summary = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
-    return f"{text_table(titles, rows, right=(2, 4))}\n\n{summary}"
+    return f"{text_table(titles, rows, right=(2, 4, 5))}\n\n{summary}"
 
 
 def steps_table(state: "AcquisitionState") -> str:
@@ -48,12 +49,21 @@ def steps_table(state: "AcquisitionState") -> str:
     table = text_table(["STAGE", "STEP", "STATE", "DONE", "TIME", "FINISHED"], rows, right=(3, 4))
     place = f" in {state.step}" if state.step and state.state == "failed" else ""
     error = f"\n\nerror{place}: {state.error}" if state.error else ""
-    return f"{state.name}: {state.state}, {state.stages_complete} of {len(state.stages)} stages\n\n{table}{error}"
+    left = f", {format_left(state.expected_end)} left" if state.expected_end else ""
+    return f"{state.name}: {state.state}, {state.stages_complete} of {len(state.stages)} stages{left}\n\n{table}{error}"
 
 
 def format_percent(fraction: float | None) -> str:
     """Format a fraction, rounded down: only complete work has 100 %."""
     return "" if fraction is None else f"{min(99, int(100 * fraction))} %"
+
+
+def format_left(end: str | None) -> str:
+    """Format the time until an expected end; 0 where it has passed."""
+    if end is None:
+        return ""
+    left = datetime.fromisoformat(end) - datetime.now().astimezone()
+    return readable_seconds(max(left.total_seconds(), 0.0))
 
 
 def format_minute(text: str | None) -> str:

@@ -171,6 +171,11 @@ class Layout:
         return self.scratch / "failure.json"
 
     @property
+    def expected_end(self) -> Path:
+        """Step at work, and when the present run is expected to end by its forecast; of use only while a run holds the folder."""
+        return self.scratch / "expected_end.json"
+
+    @property
     def source_files(self) -> Path:
         """Digests of the source's files, with the size and times that each file had when it was read."""
         return self.scratch / "source_files.json"

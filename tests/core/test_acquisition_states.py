@@ -168,6 +168,19 @@ def test_a_held_lock_means_running(tmp_path: Path) -> None:
     assert acquisition_state(layout.folder).state == "partial"
 
 
+@pytest.mark.parametrize(
+    "note", ['{"end": "2126-01-01T10:00:00+00:00"}', '{"end": null}', '{"end": "soon"}', "{", None]
+)
+def test_the_expected_end_is_that_of_the_run_at_work(tmp_path: Path, note: str | None) -> None:
+    layout = write_results(tmp_path / "a", until="masks_cells")
+    if note is not None:
+        layout.expected_end.write_text(note)
+    assert acquisition_state(layout.folder).expected_end is None
+    with held_by_another_process(layout.locks / "acquisition.lock"):
+        expected = "2126-01-01T10:00:00+00:00" if note is not None and "2126" in note else None
+        assert acquisition_state(layout.folder).expected_end == expected
+
+
 def test_reading_a_state_takes_no_lock(layout: Layout) -> None:
     lock = layout.locks / "acquisition.lock"
     lock.parent.mkdir(parents=True)

@@ -3,15 +3,19 @@
 import json
 import os
 import shutil
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 import zarr
 from results_scenes import write_results
 
+from deployments.command_line.acquisition_tables import acquisitions_table, steps_table
 from deployments.command_line.main import main
 from deployments.command_line.text_tables import readable_bytes, text_table
 from spherovem_core.errors import ParameterError
+from spherovem_core.status import acquisition_state
 from spherovem_core.store import Layout, noting_failure
 
 
@@ -41,6 +45,7 @@ def test_acquisitions_are_listed_with_state_and_error(root: Path, capsys: pytest
         "AT",
         "STEP",
         "DONE",
+        "LEFT",
         "LAST",
         "CHANGE",
         "ERROR",
@@ -79,6 +84,15 @@ def test_one_acquisition_is_shown_step_by_step(root: Path, capsys: pytest.Captur
     lines = [line.split() for line in shown.splitlines()]
     assert ["denoising", "denoising", "absent"] in lines
     assert next(line for line in lines if line[:1] == ["ingest"])[2] == "complete"
+
+
+def test_the_time_left_of_a_run_is_shown(root: Path) -> None:
+    end = datetime.now().astimezone() + timedelta(seconds=3600.5)
+    state = replace(acquisition_state(root / "half"), state="running", expected_end=end.isoformat())
+    assert "1 h 00 min" in acquisitions_table([state]).splitlines()[1]
+    assert steps_table(state).startswith("half: running, 3 of 8 stages, 1 h 00 min")
+    late = replace(state, expected_end="2026-01-01T00:00:00+00:00")
+    assert ", 0.0 s left" in steps_table(late).splitlines()[0]
 
 
 def test_the_results_root_may_come_from_the_settings(

@@ -1,5 +1,9 @@
 """Progress of a whole run: share of the expected time, and the time left by what the steps took so far."""
 
+import json
+from datetime import datetime, timedelta
+from pathlib import Path
+
 import pytest
 
 from flows import run_progress
@@ -57,3 +61,19 @@ def test_a_run_with_nothing_to_compute_shows_nothing(sent: list[tuple[float, str
     progress.begin("ingest")
     progress.end("ingest", 0.0)
     assert sent == []
+
+
+def test_the_expected_end_is_noted_for_status(sent: list[tuple[float, str]], tmp_path: Path) -> None:
+    note = tmp_path / "expected_end.json"
+    note.write_text("of an earlier run")
+    found = tuple(ForecastRow(title, 0, 0, seconds) for title, seconds in ROWS)
+    progress = RunProgress("one", Forecast(found, 0, 0, "rates"), note)
+    assert not note.exists()
+    progress.begin("ingest")
+    noted = json.loads(note.read_text())
+    left = datetime.fromisoformat(noted["end"]) - datetime.now().astimezone()
+    assert noted["step"] == "ingest"
+    assert timedelta(seconds=95) < left <= timedelta(seconds=100)
+    rows = tuple(ForecastRow(title, 0, 0, None) for title, _ in ROWS)
+    RunProgress("one", Forecast(rows, 0, 0, "rates"), note).begin("ingest")
+    assert json.loads(note.read_text()) == {"step": "ingest", "end": None}
