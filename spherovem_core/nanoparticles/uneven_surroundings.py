@@ -23,6 +23,9 @@ _SIDES, _TWO_LEVELS = (0.1, 0.9), 0.4
 _WORTH_A_LOOK, _LOOK_PX = 0.4, 3
 # A body stands out on its brighter side too: by this part of its mean contrast.
 _LEAST_CONTRAST = 0.3
+# Of compact bodies alone is the level beneath them known from both sides: sides of the box in a slice, and how much the outline
+# grows. A part of a nucleus between its envelope and what is brighter is none.
+_LONGEST, _MOST_GROWTH = 1.6, 1.4
 # The outline moves by at most so many pixels, in this many rounds.
 _MOVE_PX, _ROUNDS = 1, 2
 
@@ -67,11 +70,14 @@ def even_surroundings(
     Returns
     -------
     Evened or None
-        None where one level surrounds the body, or it hardly stands out on one side.
+        None where one level surrounds the body, it hardly stands out on one side, or it is not compact.
     """
     reach = [_REACH_PX * min(spacing_nm[1:]) / step for step in spacing_nm]
     margin = np.array([int(np.ceil(_TRUNCATE * r)) + _RIM_PX + _MOVE_PX for r in reach])
     low, high = body.voxels.min(axis=0), body.voxels.max(axis=0) + 1
+    sides = (high - low)[1:] * np.array(spacing_nm[1:])
+    if sides.max() > _LONGEST * sides.min():
+        return None
     start, stop = np.maximum(low - margin, 0), np.minimum(high + margin, smooth.shape)
     limit = body.surroundings + _OTHER_BODY * body.contrast
     if _spread_of_octants(smooth, low, high, _RIM_PX, _LOOK_PX, limit) < _WORTH_A_LOOK * body.contrast:
@@ -83,6 +89,8 @@ def even_surroundings(
     if found is None:
         return None
     mask, level, mean = found
+    if mask.sum() > _MOST_GROWTH * len(body.voxels):
+        return None
     part = (body.level - mean) / np.maximum(body.level - level, 1e-3)
     # Beyond the body's reach nothing is known of the surroundings, and nothing is measured.
     part, level = np.where(level < body.level, part, 1.0), np.where(level < body.level, level, mean)
