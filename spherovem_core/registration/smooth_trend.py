@@ -107,15 +107,16 @@ def _fit_series(
     stiffnesses = _stiffnesses(len(series), window)
     weights = known
     for _ in range(ROUNDS + 1):
-        fits = [_Spline(weights, stiffness, design).fit(series, floor) for stiffness in stiffnesses]
+        fits = [_fit_spline(series, weights, stiffness, design, floor) for stiffness in stiffnesses]
         likelihood = np.array([fit.likelihood for fit in fits])
         odds = np.exp(likelihood - likelihood.max())
         odds /= odds.sum()
-        heights = odds @ np.stack([fit.heights for fit in fits])
+        steps = np.stack([fit.heights for fit in fits])
+        heights = odds @ steps
         fast = np.array(stiffnesses) <= _stiffness(window)
         trends = np.stack([fit.trend for fit in fits])
         if odds @ fast > NEGLIGIBLE:
-            soft = odds[fast] @ np.stack([fit.heights for fit in fits])[fast] / (odds @ fast)
+            soft = odds[fast] @ steps[fast] / (odds @ fast)
             trends[fast] = local_lines((series - design @ soft)[:, None], window, weights[:, None])[:, 0]
         trend = odds @ trends
         residual = np.abs(series - trend - design @ heights)
@@ -153,31 +154,25 @@ class _Fit:
     likelihood: float
 
 
-class _Spline:
-    """Spline of one stiffness over one set of weights, with steps beside it."""
-
-    def __init__(self, weights: Floats, stiffness: float, design: Floats) -> None:
-        self.weights, self.stiffness, self.design = weights, stiffness, design
-        bands = stiffness * _bending(len(weights))
-        bands[2] += weights
-        self.factor = cholesky_banded(bands)
-
-    def fit(self, series: Floats, floor: float) -> _Fit:
-        """Fit a series; the likelihood is the logarithm of the restricted one."""
-        weighted = self.weights[:, None] * np.concatenate([self.design, series[:, None]], 1)
-        smoothed = cho_solve_banded((self.factor, False), weighted)
-        both = np.concatenate([self.design, series[:, None]], 1)
-        # Products with the inverse covariance of trend and noise together, less its two free straight lines.
-        products = both.T @ weighted - weighted.T @ smoothed
-        normal, target = products[:-1, :-1], products[:-1, -1]
-        heights = np.linalg.pinv(normal, hermitian=True) @ target
-        trend = smoothed[:, -1] - smoothed[:, :-1] @ heights
-        known = int((self.weights > WEIGHTLESS).sum())
-        degrees = max(known - 2 - self.design.shape[1], 1)
-        misfit = max(float(products[-1, -1] - heights @ target), 0.0) + degrees * floor**2
-        curvature = 2.0 * float(np.log(self.factor[-1]).sum()) - (len(series) - 2) * np.log(self.stiffness)
-        steps = float(np.linalg.slogdet(normal + 1e-12 * np.eye(len(normal)))[1]) if len(normal) else 0.0
-        return _Fit(trend, heights, -0.5 * (degrees * float(np.log(misfit)) + curvature + steps))
+def _fit_spline(series: Floats, weights: Floats, stiffness: float, design: Floats, floor: float) -> _Fit:
+    """Fit a spline of one stiffness, and steps beside it; the likelihood is the logarithm of the restricted one."""
+    bands = stiffness * _bending(len(weights))
+    bands[2] += weights
+    factor = cholesky_banded(bands)
+    both = np.concatenate([design, series[:, None]], 1)
+    weighted = weights[:, None] * both
+    smoothed = cho_solve_banded((factor, False), weighted)
+    # Products with the inverse covariance of trend and noise together, less its two free straight lines.
+    products = both.T @ weighted - weighted.T @ smoothed
+    normal, target = products[:-1, :-1], products[:-1, -1]
+    heights = np.linalg.pinv(normal, hermitian=True) @ target
+    trend = smoothed[:, -1] - smoothed[:, :-1] @ heights
+    known = int((weights > WEIGHTLESS).sum())
+    degrees = max(known - 2 - design.shape[1], 1)
+    misfit = max(float(products[-1, -1] - heights @ target), 0.0) + degrees * floor**2
+    curvature = 2.0 * float(np.log(factor[-1]).sum()) - (len(series) - 2) * np.log(stiffness)
+    steps = float(np.linalg.slogdet(normal + 1e-12 * np.eye(len(normal)))[1]) if len(normal) else 0.0
+    return _Fit(trend, heights, -0.5 * (degrees * float(np.log(misfit)) + curvature + steps))
 
 
 def _bending(count: int) -> Floats:
