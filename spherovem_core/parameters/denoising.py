@@ -134,3 +134,8 @@ class DenoisingParameters(StageParameters):
                 f"scan_line_span {self.scan_line_span} must be odd, so that it has a middle pixel"
             )
         return self
+
+
+def repairs_asked_for(parameters: DenoisingParameters) -> bool:
+    """Return whether any repair is switched on."""
+    return any(getattr(parameters, name) != off for name, off in REPAIRS_OFF.items())

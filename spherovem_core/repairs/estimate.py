@@ -58,11 +58,6 @@ class Repairs(BaseModel):
         return {name: note for name, note in notes.items() if note}
 
 
-def repairs_asked_for(parameters: DenoisingParameters) -> bool:
-    """Return whether any repair is switched on."""
-    return parameters.repair_shading or parameters.repair_contrast or parameters.repair_stripes != "none"
-
-
 def estimate_repairs(
     source: ArrayLike,
     parameters: DenoisingParameters,

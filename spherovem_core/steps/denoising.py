@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from spherovem_core.errors import MissingNetworkError
 from spherovem_core.parameters import DenoisingParameters, PipelineParameters
-from spherovem_core.parameters.denoising import REPAIRS_OFF
+from spherovem_core.parameters.denoising import REPAIRS_OFF, repairs_asked_for
 from spherovem_core.references import step_digest
 from spherovem_core.report.chapter import Chapter
 from spherovem_core.steps.ingest import RAW, SLICES, filled_slices
@@ -73,9 +73,7 @@ def _external(request: RunRequest) -> Mapping[str, str]:
     """
     from spherovem_core.utils.digests import file_digest
 
-    own = request.parameters.denoising
-    is_on = any(getattr(own, name) != off for name, off in REPAIRS_OFF.items())
-    repairs = {"repairs": REPAIRS_VERSION} if is_on else {}
+    repairs = {"repairs": REPAIRS_VERSION} if repairs_asked_for(request.parameters.denoising) else {}
     model = _model(request.parameters)
     if model is None:
         return repairs
@@ -159,7 +157,6 @@ def _repaired(
 ) -> tuple["StoredArray | RepairedStack", dict[str, Any]]:
     """Return the slices with the repairs that were asked for, and what is recorded of these; the raw image stays as acquired."""
     from spherovem_core.repairs import RepairedStack, estimate_repairs
-    from spherovem_core.repairs.estimate import repairs_asked_for
 
     if not repairs_asked_for(run.parameters):
         return raw, {}
