@@ -52,14 +52,14 @@ def run_file(file: str, state: str) -> list[str]:
         ).returncode
     seconds = f"{time.monotonic() - begun:.0f}"
     result = {0: "passed", NOTHING_SELECTED: "nothing slow"}.get(code, f"failed ({code})")
-    return [state, file, result, *counts(report), seconds, "; ".join(sorted(reasons(report)))]
+    suites = list(ElementTree.parse(report).iter("testsuite")) if report.exists() else []
+    return [state, file, result, *counts(suites), seconds, "; ".join(sorted(reasons(suites)))]
 
 
-def counts(report: Path) -> list[str]:
-    """Tests, passed, failed and skipped in a JUnit report; question marks if the process ended without one."""
-    if not report.exists():
+def counts(suites: list[ElementTree.Element]) -> list[str]:
+    """Tests, passed, failed and skipped in JUnit suites; question marks if the process ended without a report."""
+    if not suites:
         return ["?"] * 4
-    suites = list(ElementTree.parse(report).iter("testsuite"))
     tests, failures, errors, skipped = (
         sum(int(suite.get(name, "0")) for suite in suites)
         for name in ("tests", "failures", "errors", "skipped")
@@ -68,11 +68,9 @@ def counts(report: Path) -> list[str]:
     return [str(count) for count in (tests, tests - failed - skipped, failed, skipped)]
 
 
-def reasons(report: Path) -> set[str]:
-    """Why tests of a JUnit report were skipped."""
-    if not report.exists():
-        return set()
-    return {" ".join(skip.get("message", "").split()) for skip in ElementTree.parse(report).iter("skipped")}
+def reasons(suites: list[ElementTree.Element]) -> set[str]:
+    """Why tests of JUnit suites were skipped."""
+    return {" ".join(skip.get("message", "").split()) for suite in suites for skip in suite.iter("skipped")}
 
 
 def main(names: list[str]) -> int:
