@@ -48,6 +48,12 @@ def ingest(folder: Path, parameters: IngestParameters) -> tuple[Any, Any]:
         (np.ones((40, 64), "c8"), {}, r"slice_0002\.tif: pixels of type complex64; expected"),
         (np.ones((40, 64), "f4"), {}, r"slice_0002\.tif: pixels of type float32, .* have uint8"),
         (textured((40, 64)), {"photometric": "palette", "colormap": textured((3, 256), "uint16")}, "palette"),
+        (
+            textured((40, 64)),
+            {"extratags": [(274, 3, 1, 3, True)]},
+            r"slice_0002\.tif: its orientation .* is 3",
+        ),
+        (textured((40, 64)), {"subfiletype": 1}, r"slice_0002\.tif: holds nothing but masks and previews"),
         (textured((2, 40, 64)), {}, r"slice_0002\.tif: 2 images in one file among others"),
     ],
 )
