@@ -52,13 +52,14 @@ class Fading:
 
 def find_agreement(
     values: Any, width: float, rows: float, xp: Any, along: NDArray[np.float32] | None = None
-) -> tuple[float, float]:
-    """Return the mean covariance across columns of segments that lie apart, and how many standard errors it is.
+) -> tuple[float, float, float]:
+    """Return the mean covariance across columns of segments that lie apart, its standard errors, and its share.
 
-    With the relative height `along` of the stripes, it is the covariance of stripes of full height that fits best.
+    The share is that of the variance of a segment. With the relative height `along` of the stripes, the covariance is that of
+    stripes of full height which fits best.
     """
     if values.shape[1] < 2 * width * LEAST_FREE:
-        return 0.0, 0.0
+        return 0.0, 0.0, 0.0
     limit = 3 * xp.median(xp.abs(values), axis=1, keepdims=True) * 1.4826
     clipped = xp.clip(values, -limit, limit)
     covariances = clipped @ clipped.T / values.shape[1]
@@ -66,12 +67,12 @@ def find_agreement(
     products = np.where(_apart(len(values), width, rows), products, 0)
     count = float((products**2).sum())
     if not count > 0:
-        return 0.0, 0.0
+        return 0.0, 0.0, 0.0
     mean = float((xp.asarray(products) * covariances).sum()) / count
     variance = float(xp.diagonal(covariances).mean())
     independent = values.shape[1] / (2 * width)
     error = variance * np.sqrt(2 / count / independent)
-    return mean, mean / error if error > 0 else 0.0
+    return (mean, mean / error, mean / variance) if error > 0 else (mean, 0.0, 0.0)
 
 
 def median_along(values: Any, along: NDArray[np.float32], xp: Any) -> Any:
