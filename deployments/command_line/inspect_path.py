@@ -123,10 +123,15 @@ def inspect_path(path: Path, options: SourceOptions) -> tuple[Document, str]:
 
 
 def is_foreign_image(path: Path) -> bool:
-    """Return whether a zarr group is an OME-Zarr image that another program wrote: a source."""
-    from spherovem_core.store.nodes import is_own_volume
+    """Return whether another program wrote a zarr array of three axes or more, or an OME-Zarr image: a source."""
+    from spherovem_core.store.nodes import is_own_volume, read_node
 
-    return '"multiscales"' in (path / "zarr.json").read_text("utf-8", "replace") and not is_own_volume(path)
+    if is_own_volume(path):
+        return False
+    if '"multiscales"' in (path / "zarr.json").read_text("utf-8", "replace"):
+        return True
+    node = read_node(path)
+    return node is not None and node["node_type"] == "array" and len(node.get("shape", ())) > 2
 
 
 def inspect_results(path: Path) -> tuple[Document, str]:

@@ -1,7 +1,6 @@
 """State of an acquisition's files: names, sizes, times, permissions; no file is opened."""
 
 import os
-import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,14 +12,12 @@ from spherovem_core.errors import RemoteAccessError, RemoteSourceError
 from spherovem_core.ingest import locations
 from spherovem_core.ingest.readers import folder_reader_for, reader_for
 from spherovem_core.ingest.source_files import DESCRIPTION, description_path
+from spherovem_core.ingest.unread_files import final_name
 from spherovem_core.references import canonical_json
 from spherovem_core.urls import is_remote
 
 # Deeper files change no outcome, unless the folder is a volume, and a folder may hold a million of them.
 MAX_DEPTH = 3
-PROVISIONAL_SUFFIXES = (".part", ".partial", ".filepart", ".crdownload", ".tmp", ".!sync")
-# rsync writes .NAME.XXXXXX and renames it when the copy is complete.
-RSYNC = re.compile(r"\.(?P<name>.+)\.\w{6}")
 
 FileEntry = tuple[str, int, int, int, int, int]
 
@@ -183,12 +180,7 @@ def _abandoned_copies(names: list[str]) -> Iterator[str]:
     """Describe files with a provisional name, which a copy tool renames at the end of the copy."""
     there = {name for name in names if "/" not in name}
     for name in sorted(there):
-        rsync = RSYNC.fullmatch(name)
-        final = (
-            rsync["name"]
-            if rsync
-            else next((name.removesuffix(end) for end in PROVISIONAL_SUFFIXES if name.endswith(end)), None)
-        )
+        final = final_name(name)
         if final is not None and reader_for(Path(final)) is not None and final not in there:
             yield f"{name} is an incomplete copy of {final}: copy it again"
 

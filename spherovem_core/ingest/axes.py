@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _CHOICE = re.compile(r"([a-z]\w*)=(\d+)")
+_MOST_SAMPLES = 4
 _LONG = {"channel": "c", "time": "t", "channels": "c", "times": "t"}
 
 
@@ -93,6 +94,11 @@ def volume_axes(shape: Sequence[int], names: Sequence[str], choices: Mapping[str
     extents = " × ".join(map(str, shape))
     if assumed:
         names = _assumed_names(shape)
+        if len(shape) > 2 and 1 < shape[-1] <= _MOST_SAMPLES:
+            return VolumeAxes(
+                problem=f"an array of {extents} that names no axes; its last axis looks like {shape[-1]} colours or channels: "
+                "write one of them, or name the axes"
+            )
     if len(shape) < 2 or not {"y", "x"} <= set(names) or len(set(names)) < len(names) or min(shape) < 1:
         return VolumeAxes(problem=f"an array of {extents} with the axes {', '.join(names)}; expected z, y, x")
     fixed: dict[int, int] = {}

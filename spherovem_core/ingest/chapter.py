@@ -20,6 +20,8 @@ MAX_ROWS = 200
 MAX_THUMBNAILS = 6
 THUMBNAIL_PX = 320
 MAX_VALUE_LENGTH = 200
+MAX_REPEATED = 6
+INTENSITIES = ("intensity_mean", "intensity_std", "intensity_p1", "intensity_p50", "intensity_p99")
 
 
 def acquisition_section(inputs: ReportInputs) -> Section:
@@ -88,7 +90,7 @@ def _excluded(source: dict[str, Any]) -> list[Table]:
 
 
 def acquisition_warnings(inputs: ReportInputs) -> list[str]:
-    """Warn of filled slices, and of many slices with an unusual intensity."""
+    """Warn of filled slices, of many slices with an unusual intensity, and of slices that repeat others."""
     slices = inputs.tables["slices"]
     excluded = int(is_flagged(slices, (EXCLUDED,)).sum())
     filled = int(is_flagged(slices).sum()) - excluded
@@ -106,7 +108,32 @@ def acquisition_warnings(inputs: ReportInputs) -> list[str]:
         warnings.append(
             f"the intensity of {outliers} of {len(slices)} slices differs from that of their neighbours"
         )
+    repeated = repeated_slices(slices)
+    if repeated:
+        listed = "; ".join(f"{again} as {first}" for first, again in repeated[:MAX_REPEATED])
+        more = f" and {len(repeated) - MAX_REPEATED} more" if len(repeated) > MAX_REPEATED else ""
+        warnings.append(
+            f"slices have exactly the intensities of another one ({listed}{more}): they are copies, which noise never gives; "
+            "acquire them again or exclude them"
+        )
     return warnings
+
+
+def repeated_slices(slices: pd.DataFrame) -> list[tuple[int, int]]:
+    """List the slices, by z, that have the same mean, standard deviation and percentiles as an earlier one; first the earlier.
+
+    Slices that were filled are not judged: as acquired they are absent, blank or saturated. Two images of a million noisy pixels
+    agree in mean and standard deviation by chance once in far more stacks than there are.
+    """
+    known = [name for name in INTENSITIES if name in slices]
+    if len(known) < len(INTENSITIES):
+        return []
+    judged = slices[~is_flagged(slices)].dropna(subset=known)
+    found: list[tuple[int, int]] = []
+    for _, same in judged.groupby(known, sort=False)["z"]:
+        first, *others = (int(z) for z in same)
+        found += [(first, z) for z in others]
+    return sorted(found, key=lambda pair: pair[1])
 
 
 def _flags_as_text(frame: pd.DataFrame, flags: list[str]) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from spherovem_core.ingest.description import Description
 from spherovem_core.ingest.numbering import ranges
 from spherovem_core.ingest.ordering import OrderedSlices
 from spherovem_core.ingest.problems import Problem
-from spherovem_core.ingest.reader import FileReport, SliceFile
+from spherovem_core.ingest.reader import ACCEPTED_TYPES, FileReport, SliceFile
 from spherovem_core.ingest.stack import SliceStack
 from spherovem_core.ingest.value_range import with_grey_scale
 from spherovem_core.ingest.voxel_size import VoxelSize, combine, describe_missing_axes, differs, spacing_of
@@ -62,6 +62,19 @@ def shape_problems(
         else:
             continue
         yield Problem(f"{found}; export all slices alike", file.name)
+
+
+def orientation_problems(files: Sequence[SliceFile | None]) -> Iterator[Problem]:
+    """Report slices that are turned or mirrored against most others by their metadata, which is not applied."""
+    readable = [file for file in files if file is not None and not file.fault]
+    counts = Counter(file.orientation for file in readable).most_common()
+    for file in readable:
+        if file.orientation != counts[0][0]:
+            yield Problem(
+                f"its orientation (TIFF tag 274) is {file.orientation}, that of the other {counts[0][1]} slices {counts[0][0]}; "
+                "export all slices alike",
+                file.name,
+            )
 
 
 def missing_slice_problems(
@@ -146,6 +159,8 @@ def voxel_size_problems(
 
 def content_problems(stack: SliceStack, known: set[str]) -> list[Problem]:
     """Read every slice without a known problem; report those that are blank, saturated or cannot be decoded."""
+    if stack.source_dtype not in ACCEPTED_TYPES:
+        return []
     try:
         stack = with_grey_scale(stack)
     except AcquisitionError as error:

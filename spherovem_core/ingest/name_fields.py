@@ -34,7 +34,7 @@ _SERIES_WORDS = frozenset(
 )  # fmt: skip
 _SETTINGS = re.compile(
     r"(?<![^\W_])(wd|working[\W_]*distance|brightness|contrast|focus|defocus|stig|stigx|stigy|stigmator|temp|temperature|"
-    r"pressure|vacuum|humidity)[\W_]*$"
+    r"pressure|vacuum|humidity|tilt|angle)[\W_]*$"
 )
 """Words before settings of the microscope that an operator or an automatic control turns up and down during a run."""
 _Z_AND_DASH = re.compile(r"(?<![^\W_])(z|depth|height)(pos|position)?-$")
@@ -45,8 +45,12 @@ _DATE_SEPARATORS = frozenset("-_. /:")
 _DENSE = 3
 
 
-PARTS = frozenset({"tile", "tiles", "channel", "channels", "chan", "detector", "det"})  # fmt: skip
+PARTS = frozenset({"tile", "tiles", "channel", "channels", "chan", "ch", "detector", "det"})  # fmt: skip
 """Words before a number that counts the parts of one slice, and no slices."""
+OBJECTS = PARTS | {"sample", "specimen", "mouse", "animal", "patient", "roi", "fov", "area", "region"}
+"""Words before a number that tells images of different things apart: they are no stack, even if their slices count through."""
+_KINDS = re.compile(r"\s?(kv|kx|x)(?![^\W_])", re.IGNORECASE)
+"""Units of the voltage and of the magnification: slices that differ in them are of two series."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,12 @@ class Field:
         Word before it, if it is one of `PARTS`.
     is_setting
         True for a setting of the microscope, such as the working distance, which gives no order.
+    is_position
+        True for a length, such as ``50nm``, that may be a position along z.
+    is_of_object
+        True if it tells apart images of different things, such as samples.
+    letters
+        Letters directly behind it that end a word, such as ``kV``.
     """
 
     kind: Kind
@@ -78,6 +88,9 @@ class Field:
     decimals: int = 0
     part: str = ""
     is_setting: bool = False
+    is_position: bool = False
+    is_of_object: bool = False
+    letters: str = ""
 
     @property
     def values(self) -> Values:
@@ -97,7 +110,15 @@ def fields_of(series: Sequence[FileName]) -> list[Field]:
     place = 0
     while place < names.count:
         field, used = next(filter(None, (read(names, place) for read in _READERS)))
-        fields.append(replace(field, is_setting=names.is_setting(place)))
+        fields.append(
+            replace(
+                field,
+                is_setting=names.is_setting(place),
+                is_position=field.role == "" and names.has_unit(place + used),
+                is_of_object=names.is_of_object(place, place + used),
+                letters=names.letters_behind(place + used),
+            )
+        )
         place += used
     endings = tuple(each.suffix + "".join(each.texts) for each in series)
     if len(set(endings)) > 1:
@@ -151,6 +172,21 @@ class _Names:
     def is_setting(self, place: int) -> bool:
         """Return whether a number is a setting of the microscope by the word before it."""
         return _SETTINGS.search(self.texts[place]) is not None
+
+    def letters_behind(self, after: int) -> str:
+        """Return the letters with which a text begins, if a word ends there."""
+        text = self.series[0].texts[after]
+        found = re.match(r"[^\W\d_]+", text)
+        ends = found is not None and (found.end() < len(text) or after == self.count)
+        return found.group() if found is not None and ends else ""
+
+    def has_unit(self, after: int) -> bool:
+        """Return whether a length ends before a text."""
+        return _UNIT.match(self.texts[after]) is not None
+
+    def is_of_object(self, place: int, after: int) -> bool:
+        """Return whether a number tells different things apart by the word before it or the unit behind it."""
+        return self.word_before(place) in OBJECTS or _KINDS.match(self.texts[after]) is not None
 
     def is_dash_after_space(self, place: int) -> bool:
         """Return whether each number follows a dash after a space, which is a sign or stands between words."""

@@ -2,32 +2,30 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import gcd
 from statistics import median
 
-from spherovem_core.ingest.file_names import (
-    FileName,
-    cut_name,
-    group_names,
-    hexadecimal_like,
-    labels_of,
-    pattern_of,
-)
+from spherovem_core.ingest.file_names import FileName, cut_name, group_names, hexadecimal_like
 from spherovem_core.ingest.name_fields import DAY, Field, Values, fields_of
+from spherovem_core.ingest.numbering_faults import (
+    IN_ORDER,
+    numbered_parts,
+    positions_twice,
+    restarted,
+    series_fault,
+    settings_alone,
+    some_names,
+    split_by,
+    text_series,
+    two_orders,
+    unnumbered,
+)
 from spherovem_core.ingest.position_gaps import DECIMALS_ROUNDED, gap_conflict
-from spherovem_core.ingest.problems import some_of
 
 DIGITS = re.compile(r"(\d+)")
-IN_ORDER = 'list the files in order as "files" in acquisition.json'
-CHOOSE = (
-    "put each into a folder of its own (stitch the tiles of a mosaic first), or choose one with --series NAME, which is "
-    f'ingest.series or "series" in acquisition.json; if they are parts of one stack, {IN_ORDER}'
-)
-_SHOWN = 6
-_SHOWN_IN_ORDER = 3
 
 
 @dataclass(frozen=True)
@@ -77,43 +75,16 @@ def number_slices(names: Sequence[str], step: int = 1) -> Numbering:
     main = groups[0]
     others = [each.name for group in groups[1:] for each in group]
     if len(names) > 1 and not main[0].numbers:
-        return Numbering({}, fault=_unnumbered(names))
+        return Numbering({}, fault=unnumbered(names))
     if others:
         if hexadecimal_like(names):
             return Numbering(
-                {}, fault=f"the names look like hexadecimal counters ({_some(names)}); {IN_ORDER}"
+                {}, fault=f"the names look like hexadecimal counters ({some_names(names)}); {IN_ORDER}"
             )
         if 2 * len(main) <= len(names) or any(len(group) > 1 for group in groups[1:]):
-            return Numbering({}, fault=_text_series(groups))
+            return Numbering({}, fault=text_series(groups))
     numbered = _number_series(main, step)
     return Numbering(numbered.numbers, numbered.step, tuple(others), numbered.repeated, numbered.fault)
-
-
-def _unnumbered(names: Sequence[str]) -> str:
-    return f"the names hold no slice number ({_some(names)}); rename the files with one, or {IN_ORDER}"
-
-
-def _some(names: Sequence[str]) -> str:
-    return some_of(names, _SHOWN_IN_ORDER)
-
-
-def _text_series(groups: Sequence[Sequence[FileName]]) -> str:
-    if len(groups[0]) == 1 or 3 * len(groups) > sum(map(len, groups)):
-        names = [group[0].name for group in groups]
-        return f"the names follow no common pattern ({_some(names)}); rename the files alike with a slice number, or {IN_ORDER}"
-    labels = labels_of([pattern_of(group) for group in groups])
-    return _series_fault(
-        [(label, [each.name for each in group]) for label, group in zip(labels, groups, strict=True)]
-    )
-
-
-def _series_fault(series: Sequence[tuple[str, Sequence[str]]]) -> str:
-    listed = [
-        f"{label} ({len(names)} {'file' if len(names) == 1 else 'files'}, such as {names[0]})"
-        for label, names in series[:_SHOWN]
-    ]
-    more = f" and {len(series) - _SHOWN} more" if len(series) > _SHOWN else ""
-    return f"{len(series)} series of slices in one folder: {', '.join(listed)}{more}; {CHOOSE}"
 
 
 def _number_series(series: Sequence[FileName], step: int) -> Numbering:
@@ -126,10 +97,16 @@ def _number_series(series: Sequence[FileName], step: int) -> Numbering:
         return Numbering({names[0]: whole[-1] if whole else 0})
     varying = [each for each in quantities if each.distinct > 1]
     unique = sorted(
-        (each for each in varying if each.distinct == len(names)), key=lambda each: _irregularity(each, step)
+        (each for each in varying if each.distinct == len(names) and not each.is_setting),
+        key=lambda each: _irregularity(each, step),
     )
     if varying and all(each.part for each in varying):
-        return Numbering({}, fault=_parts(names, varying[0].part))
+        return Numbering({}, fault=numbered_parts(names, varying[0].part))
+    if varying and all(each.is_setting for each in varying):
+        return Numbering({}, fault=settings_alone(names))
+    objects = [each for each in varying if each.is_of_object and each not in unique]
+    if objects and unique:
+        return Numbering({}, fault=series_fault(list(split_by(names, objects))))
     for chosen in unique:
         others = [each for each in varying if each is not chosen]
         if all(_agrees(chosen, each) or _is_beside(chosen, each) for each in others) and (
@@ -143,20 +120,12 @@ def _number_series(series: Sequence[FileName], step: int) -> Numbering:
 def _lost(names: Sequence[str], chosen: Field, other: Field) -> str:
     """Say where the position along z, beside the slice number, tells of other missing slices."""
     counts = all(each.kind in ("integer", "decimal") and not _is_time_stamp(each) for each in (chosen, other))
-    if not counts or other.role != "slice":
+    if not counts or not (other.role == "slice" or (other.is_position and not other.is_setting)):
         return ""
     rounding = DECIMALS_ROUNDED if other.kind == "decimal" else 0
     found = gap_conflict(names, chosen.values, other.values, rounding)
     return found and (
         f"{found}; add the missing slices, or rename the files so that both agree; if they are neighbours, {IN_ORDER}"
-    )
-
-
-def _parts(names: Sequence[str], word: str) -> str:
-    part = word.removesuffix("s")
-    return (
-        f"the names number each {part} of one slice ({_some(names)}); stitch tiles and choose one detector first; if they are "
-        f"slices, {IN_ORDER}"
     )
 
 
@@ -250,7 +219,7 @@ def _diagnose(names: Sequence[str], fields: Sequence[Field], unique: Sequence[Fi
             number = next((f.values[0] for f in fields_of([cut_name(names[0])]) if f.kind == "integer"), 0)
             return Numbering({names[0]: number}, repeated={number: tuple(names)})
         return Numbering(
-            {}, fault=f"the names hold no number that differs in each ({_some(names)}); {IN_ORDER}"
+            {}, fault=f"the names hold no number that differs in each ({some_names(names)}); {IN_ORDER}"
         )
     counter = min(counters or unique, key=_by_role)
     if counter.distinct < len(names):
@@ -260,9 +229,10 @@ def _diagnose(names: Sequence[str], fields: Sequence[Field], unique: Sequence[Fi
     ]
     keys = [each for each in contrary if 2 * each.distinct <= len(names)]
     if keys:
-        return Numbering({}, fault=_series_fault(list(_split(names, keys))))
+        return Numbering({}, fault=series_fault(list(split_by(names, keys))))
     readings = [counter.values, *(each.values for each in contrary)] if contrary else counter.readings
-    return Numbering({}, fault=_two_orders(names, readings))
+    orders = [[names[i] for i in _order(values)] for values in readings]
+    return Numbering({}, fault=two_orders(orders))
 
 
 def _by_role(quantity: Field) -> tuple[int, int, int]:
@@ -282,16 +252,31 @@ def _repeated_or_series(names: Sequence[str], counter: Field, fields: Sequence[F
         if each is not counter and 2 * each.distinct <= len(names) and _tells(each, counter)
     ]
     if keys and (not few or any(key.role == "series" for key in keys)):
-        return Numbering({}, fault=_series_fault(list(_split(names, keys))))
+        return Numbering({}, fault=series_fault(list(split_by(names, keys))))
+    runs = [] if few else _runs(names, counter, fields)
+    if runs:
+        return Numbering({}, fault=restarted(runs))
     if counter.kind != "integer":
-        firsts = [same for _, same in sorted(repeated.items())]
-        listed = "; ".join(", ".join(same) for same in firsts[:_SHOWN])
-        return Numbering({}, fault=f"{len(firsts)} positions are there twice: {listed}; {TWICE}")
+        return Numbering({}, fault=positions_twice(repeated))
     numbers = {same[0]: value for value, same in by_number.items()}
     return Numbering(numbers, repeated=repeated)
 
 
-TWICE = f"move those that do not belong to the stack out of the folder, or {IN_ORDER}"
+def _runs(names: Sequence[str], counter: Field, fields: Sequence[Field]) -> list[list[str]]:
+    """Split names into runs by a time in them, if the counter starts again after each and rises in it; else return nothing."""
+    times = [each for each in fields if each.kind in ("clock", "date") or _is_time_stamp(each)]
+    for time in times:
+        if time.distinct < len(names):
+            continue
+        order = _order(time.values)
+        runs = [[order[0]]]
+        for a, b in pairwise(order):
+            if counter.values[b] <= counter.values[a]:
+                runs.append([])
+            runs[-1].append(b)
+        if 2 * len(runs) <= len(names):
+            return [[names[i] for i in run] for run in runs]
+    return []
 
 
 def _tells(key: Field, counter: Field) -> bool:
@@ -301,21 +286,6 @@ def _tells(key: Field, counter: Field) -> bool:
         found.setdefault(number, value) != value
         for number, value in zip(counter.values, key.values, strict=True)
     )
-
-
-def _split(names: Sequence[str], keys: Sequence[Field]) -> Iterator[tuple[str, list[str]]]:
-    """Split names into series by the values of some quantities."""
-    series: dict[tuple[int, ...], list[int]] = defaultdict(list)
-    for index, values in enumerate(zip(*(key.values for key in keys), strict=True)):
-        series[values].append(index)
-    for _, members in sorted(series.items()):
-        yield "_".join(key.words[members[0]] for key in keys), [names[i] for i in members]
-
-
-def _two_orders(names: Sequence[str], readings: Sequence[Values]) -> str:
-    orders = list(dict.fromkeys(_some([names[i] for i in _order(values)]) for values in readings))
-    listed = "; or ".join(orders[:_SHOWN_IN_ORDER])
-    return f"the names can be read in {len(orders)} orders: {listed}; rename the files, or {IN_ORDER}"
 
 
 def ranges(numbers: Sequence[int], limit: int = 8) -> str:

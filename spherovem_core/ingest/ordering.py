@@ -10,7 +10,8 @@ from spherovem_core.ingest.metadata_order import (
     gaps_against_metadata,
     order_by_metadata,
 )
-from spherovem_core.ingest.numbering import TWICE, Numbering, natural_key, number_slices, ranges
+from spherovem_core.ingest.numbering import Numbering, natural_key, number_slices, ranges
+from spherovem_core.ingest.numbering_faults import TWICE
 from spherovem_core.ingest.problems import Problem, some_of
 from spherovem_core.ingest.reader import FileReport, SliceFile
 

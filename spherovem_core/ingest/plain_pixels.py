@@ -13,6 +13,8 @@ from spherovem_core.ingest.reader import SliceFile
 
 MOST_ABSENT = 10_000
 """Slices beyond the end of a file that are listed one by one."""
+BLOCK_BYTES, ZERO_BYTES, FEWEST_EMPTY_ROWS = 4096, 16, 2
+"""Copies are written in multiples of the first; pixels of up to the second many bytes before their end may be zero too."""
 
 
 def plain_slices(
@@ -91,7 +93,7 @@ def read_plain(
     Raises
     ------
     BadSlicesError
-        If the file ends before.
+        If the file ends before, or the slice as a copy does that got its full size at once and was not finished.
     OSError
         If the disk or network fails.
     """
@@ -107,4 +109,28 @@ def read_plain(
         raise BadSlicesError(
             f"{file.name}: truncated, {values.nbytes} of {count * file.dtype.itemsize} bytes of pixels are there"
         )
-    return values.reshape(-1, width)[:, columns]
+    values = values.reshape(-1, width)
+    if content is None and values.shape == file.shape and (copied := _copied_bytes(values, start)):
+        raise BadSlicesError(
+            f"{file.name}: truncated, nothing but zeros from byte {copied} of the file on, in the middle of a row: its copy was "
+            "not finished; copy it again"
+        )
+    return values[:, columns]
+
+
+def _copied_bytes(values: NDArray[Any], start: int) -> int:
+    """Return the byte of the file at which a copy of the slice (Y, X) ended that left zeros behind; 0 if it shows no such end.
+
+    Copies end at a whole block, somewhere in a row: what an alignment pads with zeros does not.
+    """
+    if values[-1].any():
+        return 0
+    filled = np.flatnonzero(values.any(axis=1))
+    if not filled.size or len(values) - 1 - filled[-1] < FEWEST_EMPTY_ROWS:
+        return 0
+    row, width = int(filled[-1]), values.shape[1]
+    column = int(np.flatnonzero(values[row])[-1])
+    end = start + (row * width + column + 1) * values.itemsize
+    block = -(-end // BLOCK_BYTES) * BLOCK_BYTES
+    in_a_row = column + 1 < width and row > 0 and bool(values[row - 1, column + 1 :].any())
+    return block if in_a_row and block - end <= ZERO_BYTES else 0

@@ -15,6 +15,10 @@ LARGEST_ANISOTROPY = 100.0
 # Programs fill in these where they know no pixel size: one pixel per nm, µm or mm, and the dots per inch of screens and printers.
 _UNITS_NM = {1.0: "nm", 1e3: "µm", 1e6: "mm"}
 _DOTS = (72, 96, 300)
+_INCH_NM = 2.54e7
+# Rounded to dots per metre, 72 dots per inch are 2835 (or 2834).
+_INCH_TOLERANCE = 3e-4
+_MOST_POWERS = 8
 _FILLED_IN_BY = ("ImageJ", "OME", "resolution tags")
 _TOLERANCE = 1e-5
 
@@ -65,6 +69,16 @@ def _filled_in(values: Sequence[float], origin: str) -> list[str]:
                     f"voxel size y, x = {values[0]:.6g} nm ({origin}) is {pixels} per {unit}, "
                     "which programs write where they know none"
                 ]
+    for count in _DOTS:
+        ratio = _INCH_NM / count / values[0]
+        power = round(math.log10(ratio))
+        if 0 < power <= _MOST_POWERS and all(
+            math.isclose(value * 10**power, _INCH_NM / count, rel_tol=_INCH_TOLERANCE) for value in values
+        ):
+            return [
+                f"voxel size y, x = {values[0]:.6g} nm ({origin}) has the digits of {count} dots per inch, the resolution of a "
+                "screen or printer in another unit"
+            ]
     return []
 
 

@@ -46,6 +46,8 @@ class SliceFile:
         Reason why the slice cannot be read; empty if it can, as far as the file's header tells.
     place
         Position of the pixels in the file. Only the reader that made it uses it.
+    orientation
+        Where the metadata say that the first pixel belongs (TIFF tag 274): 1 at the top left. It is compared, not applied.
     """
 
     path: Path
@@ -54,6 +56,7 @@ class SliceFile:
     shape: tuple[int, int] = (0, 0)
     fault: str = ""
     place: Any = None
+    orientation: int = 1
 
     @property
     def name(self) -> str:

@@ -24,6 +24,7 @@ from spherovem_core.ingest.source_facts import exclusions, source_facts
 from spherovem_core.ingest.source_files import FILE_THREADS, SourceFiles, find_source_files
 from spherovem_core.ingest.stack import SliceStack
 from spherovem_core.ingest.survey_problems import region_problems, slice_problems, spacing_problems
+from spherovem_core.ingest.unread_files import unread_problems
 from spherovem_core.ingest.voxel_size import VoxelSize, combine, spacing_of
 from spherovem_core.parameters import IngestParameters
 from spherovem_core.region_of_interest import WHOLE, RegionOfInterest
@@ -117,7 +118,8 @@ def survey_stack(
     # Without a readable slice the shape is unknown, and the problems say so.
     if not region.is_whole and all(survey.stack.shape):
         survey = _cut(survey, region, description, parameters)
-    problems = tuple(_problems(survey, description, parameters))
+    unread = () if description.files else unread_problems(source, files)
+    problems = (*unread, *_problems(survey, description, parameters))
     sizes = locations.sizes_of([path for _, path in files.members()])
     return AcquisitionReport(survey.stack, problems, len(sizes), sum(sizes))
 

@@ -29,6 +29,7 @@ def slice_problems(
     named = {problem.file for problem in unaccepted}
     usual = checks.usual_shape_and_type(ordered.files, databars)
     shape_problems = [p for p in checks.shape_problems(ordered.files, databars, usual) if p.file not in named]
+    shape_problems += checks.orientation_problems(ordered.files)
     # A file that holds no stack of slices is not read: that it is not is said once.
     refused = {problem.found for problem in unaccepted}
     files = [replace(file, fault="") if file and file.fault in refused else file for file in ordered.files]

@@ -1,5 +1,6 @@
 """The stripes of one width in a part of a slice: whether distant rows agree on them, how high they are, and how they fade."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,24 +19,76 @@ ROBUST_PASSES = 3
 """Passes of a regression that gives bright objects little weight."""
 LEAST_PRODUCT = 0.25
 """Mean product of the relative heights of two parts, at least; less would make certain what the parts do not show."""
+SURE = 12.0
+"""Standard errors of the agreement from which the fading of one width tells about wider ones."""
+LEAST_FADING = 0.2
+"""Standard deviation of the relative height along the stripes from which they fade."""
+LEAST_WEIGHT = 1e-3
 
 
-def find_agreement(values: Any, width: float, rows: float, xp: Any) -> tuple[float, float]:
-    """Return the mean covariance across columns of segments that lie apart, and how many standard errors it is."""
+@dataclass
+class Fading:
+    """Relative height of the stripes in each segment, as the widths tell that are certain.
+
+    Attributes
+    ----------
+    along : (segments,) array
+        1 in all segments as long as no width fades.
+    information
+        Precision of `along`, in units of the variance of the heights.
+    """
+
+    along: NDArray[np.float32]
+    information: float = 0.0
+
+    def add(self, along: NDArray[np.float32], heights: Any, width: float) -> None:
+        """Add what one width tells, with the weight of its variance and of its independent values."""
+        information = float((heights * heights).sum()) / width
+        total = self.information + information
+        if total > 0:
+            self.along = ((self.information * self.along + information * along) / total).astype(np.float32)
+        self.information = total
+
+
+def find_agreement(
+    values: Any, width: float, rows: float, xp: Any, along: NDArray[np.float32] | None = None
+) -> tuple[float, float, float]:
+    """Return the mean covariance across columns of segments that lie apart, its standard errors, and its share.
+
+    The share is that of the variance of a segment. With the relative height `along` of the stripes, the covariance is that of
+    stripes of full height which fits best.
+    """
     if values.shape[1] < 2 * width * LEAST_FREE:
-        return 0.0, 0.0
+        return 0.0, 0.0, 0.0
     limit = 3 * xp.median(xp.abs(values), axis=1, keepdims=True) * 1.4826
     clipped = xp.clip(values, -limit, limit)
     covariances = clipped @ clipped.T / values.shape[1]
-    apart = xp.asarray(_apart(len(values), width, rows))
-    count = int(apart.sum())
-    if not count:
-        return 0.0, 0.0
-    mean = float(covariances[apart].mean())
+    products = np.ones((len(values),) * 2) if along is None else np.outer(along, along)
+    products = np.where(_apart(len(values), width, rows), products, 0)
+    count = float((products**2).sum())
+    if not count > 0:
+        return 0.0, 0.0, 0.0
+    mean = float((xp.asarray(products) * covariances).sum()) / count
     variance = float(xp.diagonal(covariances).mean())
     independent = values.shape[1] / (2 * width)
     error = variance * np.sqrt(2 / count / independent)
-    return mean, mean / error if error > 0 else 0.0
+    return (mean, mean / error, mean / variance) if error > 0 else (mean, 0.0, 0.0)
+
+
+def median_along(values: Any, along: NDArray[np.float32], xp: Any) -> Any:
+    """Return the heights (columns,) whose product with `along` fits the segments (segments, columns) with the least deviation.
+
+    The median of the segments where their relative height is the same in all, else that of their quotients by `along`, each of
+    which counts with the weight `along`.
+    """
+    if np.ptp(along) == 0:
+        return xp.median(values, axis=0)
+    weights = xp.asarray(np.maximum(along, LEAST_WEIGHT))
+    quotients = values / weights[:, None]
+    order = xp.argsort(quotients, axis=0)
+    sums = xp.cumsum(weights[order], axis=0)
+    half = xp.argmax(sums >= sums[-1] / 2, axis=0)
+    return xp.take_along_axis(xp.take_along_axis(quotients, order, axis=0), half[None], axis=0)[0]
 
 
 def _apart(count: int, width: float, rows: float) -> NDArray[np.bool_]:

@@ -1,38 +1,22 @@
 """Stripes across a slice, such as the curtains of an ion beam: found by wavelets across them, removed where they are certain."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from spherovem_core.repairs.stripe_heights import (
-    agreement_after_fading,
-    find_agreement,
-    find_fading,
-    find_heights,
-)
+from spherovem_core.repairs.stripe_heights import Fading, find_agreement
+from spherovem_core.repairs.stripes_of_width import NONE, find_stripes_of_width
 from spherovem_core.utils.accelerator import Accelerator
 
 SEGMENT_ROWS = 16
-LEAST_SEGMENTS = 8
 SCALES = 6
 """Wavelet scales, of 2, 4, 8 … pixels: the widest stripe is about 64 pixels wide."""
 SPLINE = np.array([1, 4, 6, 4, 1], np.float32) / 16
 PASSES = 3
 """Later passes find what earlier ones left between the widths."""
-ENOUGH_INDEPENDENT = 24
-"""Stripes of a width that fit side by side into the slice; with fewer, content may pass for stripes."""
 LEAST_INDEPENDENT = 12
-"""The same where stripes half as wide are certain."""
-CERTAINTY = 6.0
-"""Standard errors of the agreement of parts of a slice from which there are stripes."""
-MOST_ABOVE_NARROWER = 2.0
-"""Variance of the stripes of a width over that of those half as wide, at most, where few of them fit; more is content."""
-LEAST_RATIO = 0.5
-"""Height of a stripe over the difference of the grey values beside it; less is an edge."""
-USUAL_STEP = 2.0
-"""Difference of the grey values beside a stripe, over the median of such differences, up to which there is no edge."""
+"""Stripes of a width that fit side by side into the slice, at least."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +51,9 @@ def find_stripes(image: Any, accelerator: Accelerator) -> Stripes:
       of halves, quarters and so on down to 128 rows, for stripes that fade;
     - there are stripes of a width only where parts of the slice that lie apart agree on them (the mean covariance across
       columns of segments at least 64 rows apart exceeds six standard errors); otherwise the slice is left as it is, bit for bit;
+    - three standard errors are enough for stripes of a width beside certain ones that are half as wide;
     - their height may change along the rows, for all stripes of a width alike, which a robust regression of each segment on the
-      median shows;
+      median shows; where it certainly does, it weights the segments, for wider stripes too;
     - each is taken by the fraction of its variance that this agreement explains (a Wiener filter), column by column.
 
     Parameters
@@ -98,12 +83,13 @@ def find_stripes(image: Any, accelerator: Accelerator) -> Stripes:
     unit = float(base.mean()) if relative else 1.0
     values = segments / base if relative else segments
     heights = xp.zeros_like(segments)
+    fading = Fading(np.ones(len(segments), np.float32))
     for _ in range(PASSES):
-        narrower = 0.0
+        agreement = NONE
         for scale, band in enumerate(_bands(values - heights, accelerator)[1]):
-            enough = band.shape[1] >= 2 * 2**scale * ENOUGH_INDEPENDENT
-            highest = np.inf if enough else MOST_ABOVE_NARROWER * narrower
-            found, narrower = _slow_part(band, wider[scale] / unit, 2.0**scale, rows, highest, accelerator)
+            found, agreement = find_stripes_of_width(
+                band, wider[scale] / unit, 2.0**scale, rows, agreement, fading, accelerator
+            )
             heights += found
     return Stripes(heights, relative)
 
@@ -148,66 +134,3 @@ def _bands(segments: Any, accelerator: Accelerator) -> tuple[Any, list[Any]]:
         bands.append(smooth - wider)
         smooth = wider
     return smooth, bands
-
-
-def _windows(count: int) -> Iterator[list[slice]]:
-    """Yield windows along the stripes: all segments, then halves that overlap by half, and so on."""
-    parts = 1
-    while count // parts >= LEAST_SEGMENTS:
-        size = count / parts
-        starts = np.linspace(0, count - size, 2 * parts - 1)
-        yield [slice(round(start), round(start + size)) for start in starts]
-        parts *= 2
-
-
-def _slow_part(
-    band: Any, wider: Any, width: float, rows: float, highest: float, accelerator: Accelerator
-) -> tuple[Any, float]:
-    """Return the stripes of one width, (segments, columns), given what is wider, and their variance over all rows.
-
-    That variance is 0 where there are none; stripes of a variance above `highest` are content.
-    """
-    xp = accelerator.xp
-    found, variance = xp.zeros_like(band), 0.0
-    for windows in _windows(len(band)):
-        whole = len(windows) == 1
-        total, weights = xp.zeros_like(band), np.zeros(len(band), np.float32)
-        for window in windows:
-            values = band[window] - found[window]
-            weight = np.hanning(len(values) + 2)[1:-1].astype(np.float32) + np.float32(1e-3)
-            weights[window] += weight
-            free = _free_of_edges(values, wider[window], width, accelerator)
-            covariance, certainty = find_agreement(values[:, free > 0.5], width, rows, xp)
-            if certainty > CERTAINTY and covariance < highest:
-                variance = covariance if whole else variance
-                middle = xp.median(values, axis=0)
-                # Shorter windows follow what is left of the fading.
-                along = find_fading(values, middle, width, accelerator) if whole else np.ones_like(weight)
-                # Parts in which the stripes have faded agree less; the heights are those of the middle.
-                agreed = covariance / agreement_after_fading(along, width, rows)
-                heights = find_heights(values, middle, agreed, width, accelerator) * free
-                total[window] += xp.asarray(weight * along)[:, None] * heights
-        found = found + total / xp.asarray(weights)[:, None]
-    return found, variance
-
-
-def _free_of_edges(values: Any, wider: Any, width: float, accelerator: Accelerator) -> Any:
-    """Return 0 for columns at an edge and 1 for others.
-
-    The surface of a specimen may be as straight as a stripe, but it has other grey values on its two sides.
-    """
-    xp = accelerator.xp
-    middle = xp.median(values, axis=0)
-    step = _step(xp.median(wider, axis=0), int(3 * width), accelerator)
-    peak = accelerator.ndi.maximum_filter1d(xp.abs(middle), int(8 * width) | 1, mode="mirror")
-    stands_alone = xp.clip((peak / xp.maximum(step, 1e-6) - LEAST_RATIO) / LEAST_RATIO, 0, 1)
-    usual = xp.clip(2 - step / max(USUAL_STEP * float(xp.median(step)), 1e-6), 0, 1)
-    return xp.maximum(stands_alone, usual)
-
-
-def _step(level: Any, distance: int, accelerator: Accelerator) -> Any:
-    """Return the largest difference of the grey values on both sides in the neighbourhood of each column."""
-    xp = accelerator.xp
-    padded = xp.pad(level, distance, mode="reflect")
-    difference = xp.abs(padded[2 * distance :] - padded[: -2 * distance])
-    return accelerator.ndi.maximum_filter1d(difference, 2 * distance + 1, mode="mirror")

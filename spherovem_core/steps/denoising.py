@@ -41,7 +41,7 @@ RESIDUALS = TableOutput("denoising", "a slice of the acquisition")
 
 TRAINING_VERSION = 1
 """Raised whenever the training would give another model."""
-REPAIRS_VERSION = "2"
+REPAIRS_VERSION = "3"
 """Raised whenever repairs would give other slices."""
 STORED_FRACTION = 0.84
 """Bytes on disk per byte before compression, pyramid included: those of the demo's phantom."""

@@ -60,6 +60,13 @@ def test_axes_without_names_are_stated_as_assumed(tmp_path: Path) -> None:
     )
 
 
+def test_colours_along_an_axis_without_a_name_are_no_slices(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["raw"] = np.moveaxis(textured()[:3], 0, -1)
+    with pytest.raises(BadSlicesError, match="its last axis looks like 3 colours or channels"):
+        open_stack(tmp_path / "a.h5", GIVEN)
+
+
 @pytest.mark.parametrize("axis", [0, 1, 3])
 def test_an_axis_of_one_without_a_name_is_left_out(tmp_path: Path, axis: int) -> None:
     with h5py.File(tmp_path / "a.h5", "w") as file:

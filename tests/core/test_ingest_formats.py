@@ -115,7 +115,7 @@ def test_an_absurd_number_of_slices_is_one_fault(tmp_path: Path, count: int) -> 
     with pytest.raises(BadSlicesError, match=rf"its header says {count} slices, the file .* has room for 7"):
         open_stack(path, GIVEN)
     with h5py.File(tmp_path / "a.h5", "w") as file:
-        file.create_dataset("raw", (2**40, 4, 4), np.uint8, chunks=(1, 4, 4))
+        file.create_dataset("raw", (2**40, 4, 8), np.uint8, chunks=(1, 4, 8))
     with pytest.raises(BadSlicesError, match="its metadata are damaged"):
         open_stack(tmp_path / "a.h5", GIVEN)
 
@@ -212,6 +212,13 @@ def test_scaled_nifti_and_a_fourth_axis_are_refused(tmp_path: Path) -> None:
     assert "more axes than x, y, z (5 × 6 × 7 × 2)" in found_in(tmp_path / "times.nii")[0]
 
 
+def test_nifti_colours_are_refused_with_one_error(tmp_path: Path) -> None:
+    colours = np.zeros((5, 6, 7), np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")]))
+    nibabel.save(nibabel.Nifti1Image(colours, np.eye(4)), tmp_path / "a.nii")
+    with pytest.raises(BadSlicesError, match=r"pixels of type .*'R'.*export them as greyscale"):
+        read_stack(tmp_path / "a.nii", GIVEN)
+
+
 def test_compressed_nifti_is_exact_and_a_damaged_one_names_its_slices(tmp_path: Path) -> None:
     path = tmp_path / "stack.nii.gz"
     write_nifti(path, textured(), SPACING_NM)
@@ -230,6 +237,11 @@ def test_colour_and_palette_png_are_refused(tmp_path: Path) -> None:
     ]:
         Image.new(mode, (30, 20)).save(tmp_path / "a.png")
         assert found_in(tmp_path / "a.png")[0].startswith(f"pixels are {kind}; expected grey of 8 or 16 bits")
+
+
+def test_a_transparent_grey_value_of_png_is_refused_before_a_pixel_is_read(tmp_path: Path) -> None:
+    Image.fromarray(textured()[0]).save(tmp_path / "a.png", transparency=10)
+    assert found_in(tmp_path / "a.png")[0].startswith("one grey value is transparent")
 
 
 def test_an_animated_png_is_refused_and_the_refusal_is_said_once(tmp_path: Path) -> None:

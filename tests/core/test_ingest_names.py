@@ -1,6 +1,7 @@
 """File names of slices: signs, decimals, times and dates give the order; several series and two readings are a fault."""
 
 import random
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -217,10 +218,16 @@ SERIES = {
     "a long and a short part": ([f"run_1_{n:03d}.tif" for n in range(90)] + ["run_2_000.tif", "run_2_001.tif"], ["run_1 (90"]),
     "parts that overlap": ([f"part1_{n}.tif" for n in range(6)] + [f"part2_{n}.tif" for n in range(5, 11)], ["part2 (6"]),
     "tiles": ([f"acq_g0000_t{t:04d}_s{s:05d}.tif" for s in range(3) for t in range(4)], ["t0000 (3 files", "t0003", "tile"]),
-    "rows and columns": ([f"a_r{r}-c{c}_s{s:02d}.tif" for r in (0, 1) for c in (0, 1) for s in range(5)], ["r1_c0 (5 files"]),
+    "rows and columns": ([f"a_r{r}-c{c}_s{s:02d}.tif" for r in (0, 1) for c in (0, 1) for s in range(5)], ["a_r1-c0_s# (5"]),
     "tiles numbered like a clock": ([f"a_{x:02d}-{y:02d}.tif" for x in range(4) for y in range(5)], ["4 series"]),
     "morning and afternoon": ([f"i {h}-{m} {a}.tif" for h, a in ((11, "AM"), (1, "PM")) for m in (10, 20, 30, 40)], ["AM", "PM"]),
     "suffixes": ([f"slice_{n}.{end}" for end in ("tif", "tiff") for n in range(6)], [".tif (6 files", ".tiff"]),
+    "samples that count through": ([f"sample{1 + n // 6}_{n:03d}.tif" for n in range(12)], ["sample1 (6 files", "sample2"]),
+    "tiles that count through": ([f"tile_{n // 4}_{n:03d}.tif" for n in range(12)], ["tile_0 (4 files", "tile_2"]),
+    "voltages": ([f"s_{n:03d}_{2 if n < 5 else 5}kV.tif" for n in range(12)], ["2kV (5 files", "5kV (7"]),
+    "magnifications": ([f"s_{n:03d}_{1 + n // 6}0000x.tif" for n in range(12)], ["10000x (6 files", "20000x"]),
+    "a sign in words": ([f"z_neg{n}.tif" for n in (1, 2, 3)] + [f"z_{n}.tif" for n in range(4)], ["z_# (4 files", "z_neg#"]),
+    "decimals with a letter": ([f"z_{n // 100}p{n % 100:02d}um.tif" for n in range(90, 110)], ["z_0p#um (10 files", "z_1p#um"]),
     "a second run on another day": ([f"2024-03-0{d}_s{n}.tif" for d in (1, 2) for n in range(6)], ["2024-03-01"]),
 }  # fmt: skip
 
@@ -232,6 +239,12 @@ def test_several_series_are_one_fault_that_names_them(names: list[str], words: l
     for word in [*words, "series of slices in one folder", "--series NAME", '"files"']:
         assert word in found.fault
     assert "keep one" not in found.fault
+    listed = re.findall(r"(?:folder: |\), )([^(]+) \((\d+) files?, such as ([^)]+)\)", found.fault)
+    assert listed
+    for series, count, example in listed:
+        chosen = names_of_series(names, series)
+        assert len(chosen) == int(count)
+        assert example in chosen
 
 
 UNREADABLE = {
@@ -248,6 +261,9 @@ UNREADABLE = {
     "day and month": [f"img {d}-2024.tif" for d in ("01-02", "02-02", "01-03", "02-03")],
     "compact days before months": [f"img_{d}2024.tif" for d in ("2802", "2902", "0103", "0203")],
     "tiles alone": [f"tile_{n:04d}.tif" for n in range(12)],
+    "channels alone": [f"s_ch{n:02d}.tif" for n in range(3)],
+    "a focus series": [f"defocus_{n}um.tif" for n in range(-3, 4)],
+    "a tilt series": [f"tilt_{n}.tif" for n in range(-6, 7)],
     "a slice taken again as a decimal": [*(f"s_{n}.tif" for n in (1, 2, 3, 3.1, 4, 4.1))],
     "versions or decimals": [f"z{v}.tif" for v in ("0.9", "0.10", "0.11", "1.1")],
 }
@@ -276,6 +292,24 @@ def test_a_slice_taken_twice_with_the_time_in_its_name_is_repeated() -> None:
     names = [f"slice_{n:04d}_{20240301090000 + n * 61}.tif" for n in range(12)]
     found = number_slices([*names, "slice_0005_20240301091232.tif"])
     assert dict(found.repeated) == {5: (names[5], "slice_0005_20240301091232.tif")}
+
+
+def test_runs_that_start_again_are_told_apart_by_their_time() -> None:
+    names = [f"s_{n % 6:03d}_20240301_{9 + n // 6:02d}{n % 6:02d}00.tif" for n in range(12)]
+    found = number_shuffled(names)
+    assert not found.numbers
+    assert (
+        f"2 runs in one folder, by the time in the names: 6 files from {names[0]} to {names[5]}; 6 files"
+        in found.fault
+    )
+    assert "keep one" not in found.fault
+
+
+def test_a_gap_in_a_length_beside_the_number_is_a_fault() -> None:
+    even = [f"s_{n:03d}_{n * 50}nm.tif" for n in range(12)]
+    assert list(number_slices(even).numbers.values()) == list(range(12))
+    found = number_shuffled([f"s_{n:03d}_{(n + (n > 5)) * 50}nm.tif" for n in range(12)])
+    assert "from s_005_250nm.tif to s_006_350nm.tif the number rises by 1, the position by 2" in found.fault
 
 
 def test_copies_of_a_slice_are_strays() -> None:

@@ -4,6 +4,7 @@ import threading
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from spherovem_core.blocks import Block, MemorySink, slab_grid
 from spherovem_core.errors import BadSlicesError, DeadlineError
 from spherovem_core.execution import Execution
 from spherovem_core.ingest import SliceStack, ingest_stack, open_stack
+from spherovem_core.ingest.chapter import acquisition_warnings, repeated_slices
 from spherovem_core.ingest.intensities import find_outliers, measure_intensities
 from spherovem_core.parameters import IngestParameters
 
@@ -41,6 +43,20 @@ def test_the_table_agrees_with_numpy(stack: SliceStack) -> None:
     flags = table[["missing", "blank", "truncated", "saturated", "excluded", "outlier"]]
     assert set(map(str, flags.dtypes)) == {"bool"}
     assert not flags.to_numpy().any()
+
+
+def test_slices_that_repeat_others_are_found_in_the_table(tmp_path: Path) -> None:
+    volume = textured((9, 24, 40), "uint16")
+    volume[4], volume[8] = volume[3], volume[0]
+    volume[6] = 7
+    filling = GIVEN.model_copy(update={"on_bad_slice": "interpolate"})
+    stack = open_stack(write_slices(tmp_path, volume), filling)
+    table = ingest_stack(stack, MemorySink(np.zeros(stack.shape, stack.dtype)), Execution())
+    assert repeated_slices(table) == [(3, 4), (0, 8)]
+    (filled, repeated) = acquisition_warnings(SimpleNamespace(tables={"slices": table}))  # type: ignore[arg-type]
+    assert "1 of 9 slices were missing or unusable" in filled
+    assert "intensities of another one (4 as 3; 8 as 0)" in repeated
+    assert repeated_slices(table.drop(columns="intensity_std")) == []
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 3), (5, 7), (64, 63)])

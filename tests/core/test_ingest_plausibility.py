@@ -56,6 +56,9 @@ IMAGEJ = [
     ("micron", 300, "is 300 pixels per µm"),
     ("um", 1, "is 1 pixel per µm"),
     ("nm", 1, "is 1 pixel per nm"),
+    ("um", 28.346456, "35.2778 nm (ImageJ metadata) has the digits of 72 dots per inch"),
+    ("mm", 2835, "has the digits of 72 dots per inch"),
+    ("um", 37.795, "has the digits of 96 dots per inch"),
     ("pixel", 1, "pixel size is missing"),
     ("pixels", 72, "pixel size is missing"),
 ]

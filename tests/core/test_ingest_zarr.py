@@ -102,6 +102,13 @@ def test_labels_of_an_image_are_no_second_dataset(tmp_path: Path) -> None:
     assert open_stack(source, IngestParameters()).dtype == np.uint8
 
 
+def test_labels_are_no_image(tmp_path: Path) -> None:
+    write_ome_zarr(tmp_path / "a.zarr", textured(), SPACING_NM)
+    zarr.open_group(tmp_path / "a.zarr", mode="a").attrs["image-label"] = {"version": "0.4"}
+    with pytest.raises(BadSlicesError, match=r"holds labels by its metadata \(image-label\), no image"):
+        open_stack(tmp_path / "a.zarr", IngestParameters())
+
+
 @pytest.mark.parametrize("zarr_format", [2, 3])
 def test_an_absent_chunk_is_never_zeros_in_silence(tmp_path: Path, zarr_format: Any) -> None:
     source = tmp_path / "a.zarr"

@@ -19,6 +19,7 @@ from spherovem_core.denoising.chapter import denoising_section
 from spherovem_core.parameters import DenoisingParameters, PipelineParameters
 from spherovem_core.references import Acquisition
 from spherovem_core.repairs import RepairedStack, Repairs, estimate_repairs, find_stripes, remove_stripes
+from spherovem_core.repairs.stripe_heights import median_along
 from spherovem_core.report.inputs import ReportInputs
 from spherovem_core.steps.denoising import DENOISING, REPAIRS_VERSION
 from spherovem_core.store import Layout, open_array, read_table
@@ -124,6 +125,30 @@ def test_the_power_of_stripes_falls_to_that_beside() -> None:
 
     assert ratio(image) > 100
     assert 0.1 < ratio(after) < 5
+
+
+def test_wider_stripes_that_fade_in_a_small_slice_go_beside_certain_ones() -> None:
+    cpu = select_accelerator("cpu")
+    fade = np.clip(np.linspace(0, 2, 250), 0, 1)[:, None]
+    window = np.outer(np.hanning(250), np.hanning(250))
+    ratios = []
+    for noisy, truth, shift in zip(*tissue(8, 250), range(8), strict=True):
+        planted = (noisy + 8 * fade * np.roll(curtains(250), 17 * shift)).astype(np.float32)
+        after = remove_stripes(planted, find_stripes(planted, cpu), cpu)
+        assert psnr(after, truth) > psnr(planted, truth) + 0.8
+        power = [np.square(np.abs(np.fft.rfft2((v - v.mean()) * window)))[:, 4:80] for v in (after, noisy)]
+        ratios.append([each[:2].mean() / each[13:40].mean() for each in power])
+    left, without = np.mean(ratios, axis=0)
+    assert left < 1.25 * without
+
+
+@pytest.mark.parametrize("fading", [False, True])
+def test_heights_fit_their_fading_and_not_an_object_in_the_way(fading: bool) -> None:
+    heights = np.random.default_rng(0).normal(0, 5, 50).astype(np.float32)
+    along = np.linspace(0, 1, 16, dtype=np.float32) if fading else np.ones(16, np.float32)
+    values = along[:, None] * heights
+    values[9:14, 20:30] += 100
+    np.testing.assert_allclose(median_along(values, along, np), heights, rtol=1e-5)
 
 
 def test_stripes_that_fade_leave_the_rows_above_them_as_they_were() -> None:

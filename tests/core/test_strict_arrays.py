@@ -114,7 +114,7 @@ def test_real_modules_are_back_after_the_stand_in() -> None:
 def curtained_slice() -> np.ndarray:
     """Make noise with stripes of several widths that grow from top to bottom."""
     generator = np.random.default_rng(4)
-    stripes = np.repeat(generator.normal(0, 12, 130), 3)[:384]
+    stripes = np.repeat(generator.normal(0, 24, 130), 3)[:384] * np.linspace(0, 1, 520)[:, None]
     return (120 + generator.normal(0, 4, (520, 384)) + stripes).astype(np.float32)
 
 

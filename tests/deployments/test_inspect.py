@@ -285,6 +285,7 @@ def test_a_zarr_array_of_another_program_has_a_contact_sheet(
     array = zarr.create_array(source, shape=shape, chunks=shape, dtype="uint8", dimension_names=names)
     array[:] = values.reshape(shape)
     chosen = ["--dataset", dataset] if dataset else []
+    assert as_json(capsys, source, *chosen)["kind"] == "source"
     found = as_json(capsys, source, "--sheet", str(sheet), *chosen)
     assert (found["kind"], found["shape"]) == ("source", [6, 30, 20])
     assert Path(found["sheet"]["png"]).is_file()

@@ -16,7 +16,7 @@ from spherovem_core.ingest.reader import FileReport, SliceFile, refused, type_pr
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 END = b"\0\0\0\0IEND\xaeB`\x82"
 ANNOUNCED = 4096
-"""Bytes after the header in which an animation announces itself; it stands before the pixels."""
+"""Bytes after the header in which an animation or a transparent value is announced; they stand before the pixels."""
 COLOURS = {2: "colour", 3: "palette colour", 4: "grey with transparency", 6: "colour"}
 
 
@@ -48,6 +48,9 @@ class PngReader:
         start = locations.read_range(path, len(head), ANNOUNCED)
         if b"acTL" in start.partition(b"IDAT")[0]:
             found = "holds an animation of several images; expected one slice per file: export its images one by one"
+            return refused(path, (Problem(found, path.name),))
+        if b"tRNS" in start.partition(b"IDAT")[0]:
+            found = "one grey value is transparent; expected grey of 8 or 16 bits: export the slices so"
             return refused(path, (Problem(found, path.name),))
         dtype = np.dtype("u1" if bits == 8 else "u2")
         fault = "" if _ends(path, size) else f"truncated, the end of the image is not among its {size} bytes"

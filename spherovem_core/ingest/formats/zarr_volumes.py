@@ -28,6 +28,7 @@ from spherovem_core.ingest.voxel_size import VoxelSize
 
 MARKERS = ("zarr.json", ".zgroup", ".zarray")
 DEEPEST = 4
+_IMAGE_LABEL = "image-label"
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,9 @@ class ZarrReader:
         image: Mapping[str, Any],
         choices: Mapping[str, int],
     ) -> FileReport:
+        if _IMAGE_LABEL in image or _IMAGE_LABEL in (image.get("ome") or {}):
+            found = "holds labels by its metadata (image-label), no image; name the image as the source"
+            return refused(root, (Problem(found, root.name),))
         described = _multiscale_with(image, inside)
         names = _axis_names(array, described)
         axes = volume_axes(array.shape, names, choices)

@@ -83,6 +83,7 @@ def _draw_curve(axes: Axes, overview: Overview, column: str, label: str) -> None
         axes.axvline(number, color="crimson", linewidth=0.5, alpha=0.6)
     axes.set_ylabel(label, fontsize=7)
     axes.tick_params(labelsize=6)
+    axes.ticklabel_format(useOffset=False)
     axes.margins(x=0.01)
 
 

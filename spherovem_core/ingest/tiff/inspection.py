@@ -12,7 +12,7 @@ from tifffile import COMPRESSION, PHOTOMETRIC, TiffFile, TiffPage
 
 from spherovem_core.ingest import locations
 from spherovem_core.ingest.problems import Problem
-from spherovem_core.ingest.reader import ACCEPTED_TYPES, WANTED, FileReport, SliceFile
+from spherovem_core.ingest.reader import ACCEPTED_TYPES, WANTED, FileReport, SliceFile, refused
 from spherovem_core.ingest.tiff.acquisition_times import acquisition_times
 from spherovem_core.ingest.tiff.directories import follow_directories
 from spherovem_core.ingest.tiff.expansion import expansion_fault
@@ -33,6 +33,7 @@ from spherovem_core.ingest.tiff.vendor_metadata import (
     voxel_sizes,
 )
 
+_ORIENTATION = 274
 # Slices behind the end of a truncated file that are listed one by one.
 MOST_SHOWN_MISSING = 1000
 
@@ -52,6 +53,11 @@ def inspect_file(path: Path) -> FileReport:
             tif = TiffFile(file, name=path.name)
             every_page, broken_off = _read_pages(tif, directories.count)
             pages = [page for page in every_page if not (page.is_reduced or page.is_mask)]
+            if not pages and every_page:
+                found = (
+                    "holds nothing but masks and previews by its metadata (tag 254); export the slice again"
+                )
+                return refused(path, (Problem(found, path.name),))
             if not pages:
                 return _unreadable(path, size, "its image directory is missing")
             stack = read_stack_metadata(tif, pages, path)
@@ -141,7 +147,13 @@ def _slice(
         (int(rows), int(columns)),
         _data_fault(page, size, skip),
         place,
+        _orientation(page),
     )
+
+
+def _orientation(page: TiffPage) -> int:
+    value = page.tags.valueof(_ORIENTATION, 1)
+    return value if isinstance(value, int) and value in range(1, 9) else 1
 
 
 def _is_plain(page: TiffPage) -> bool:
