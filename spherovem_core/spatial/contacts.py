@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numba
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -12,23 +13,14 @@ from spherovem_core.execution import Execution
 from spherovem_core.known_blocks import KnownResults, RegionDigests, map_known_blocks
 from spherovem_core.label_statistics import CENTROID_COLUMNS, LabelStatistics, collect_label_statistics
 from spherovem_core.spacing import NM_PER_UM, SpacingNm, spacing_um
-from spherovem_core.spatial.contact_faces import WINDOW_CUBES, Faces, area_of_faces, cube_factors, find_faces
+from spherovem_core.spatial.contact_areas import PIECE, SUMS, WINDOW_CUBES, cube_factors, sum_faces
+from spherovem_core.spatial.contact_faces import Faces, find_faces
 from spherovem_core.spatial.grids import SERIAL
 from spherovem_core.spatial.label_growth import gap_reach, grow_labels
 
 BLOCK_EDGE = 128
 WORK = "blocks of contacts"
 """Name of this work among the known results."""
-
-SUMS = (
-    "contact_area_um2",
-    "gap_sum",
-    "centroid_z_sum",
-    "centroid_y_sum",
-    "centroid_x_sum",
-    "on_border",
-)
-PIECE = ("label", "other_label", *SUMS, "gap_min_um")
 
 
 def measure_contacts(
@@ -44,7 +36,7 @@ def measure_contacts(
     """Measure the contacts between cells, block by block.
 
     Labels first grow into the gaps between them (`grow_labels`). The contact of two labels is the surface where they then meet,
-    and its area that of the voxel faces on it, each weighted with the direction of the surface (`area_of_faces`). On phantoms
+    and its area that of the voxel faces on it, each weighted with the direction of the surface (`sum_faces`). On phantoms
     with contacts of 20 voxels' radius or more the area is within 3 % of the truth; voxel faces alone give up to 70 % too much.
     The edge of a contact is known to about a quarter of a voxel: contacts with blunt edges and 12 voxels' radius are up to 4 %
     too small, with 6 voxels up to 10 % (`benchmarks/contacts.py`).
@@ -140,20 +132,23 @@ def _measure_block(
 ) -> Mapping[str, NDArray[Any]]:
     """Measure the contacts of which the lower voxels of the faces lie in the core of a block."""
     labels = np.ascontiguousarray(cells[block.outer], np.uint32)
-    own = labels[labels > 0]
-    if not len(own) or own.min() == own.max():
+    if not _holds_two(labels):
         return {}
-    faces, place = _faces_in_box(labels, block, cells.shape, side, contact_gap_um)
-    if not len(place):
-        return {}
-    factors = np.array(cube_factors(side))
-    cube = place // factors - place.min(axis=0) // factors
-    z, y, x = (int(n) for n in cube.max(axis=0) + 1)
-    flat = np.ravel_multi_index(tuple(cube.T), (z, y, x)).astype(np.int64)
-    area = area_of_faces(flat, faces, (z, y, x), np.prod(side) / np.array(side))
+    faces = _faces_in_box(labels, block, cells.shape, side, contact_gap_um)
     low, high = (np.array([getattr(s, end) for s in block.core]) for end in ("start", "stop"))
-    inside: NDArray[np.bool_] = np.all((place >= low) & (place < high), axis=1)
-    return _sum_faces(_some(faces, inside), place[inside], area[inside], cells.shape)
+    return sum_faces(faces, low, high, side, cells.shape)
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _holds_two(labels: Any) -> bool:
+    """Tell whether there are two labels or more."""
+    found = np.uint32(0)
+    for label in labels.flat:
+        if label != 0 and label != found:
+            if found != 0:
+                return True
+            found = label
+    return False
 
 
 def _faces_in_box(
@@ -162,8 +157,8 @@ def _faces_in_box(
     shape: tuple[int, ...],
     side: SpacingNm,
     contact_gap_um: float,
-) -> tuple[Faces, NDArray[np.int64]]:
-    """List the faces in the outer box of a block, and their lower voxels in the whole volume.
+) -> Faces:
+    """List the faces in the outer box of a block, placed in the whole volume.
 
     Labels are mirrored at the volume's border while they grow: what lies between a label and the border is no gap.
     """
@@ -171,47 +166,12 @@ def _faces_in_box(
         (reach * (s.start == 0), reach * (s.stop == n))
         for reach, s, n in zip(gap_reach(contact_gap_um, side), block.outer, shape, strict=True)
     ]
-    padded = np.pad(labels, pads, mode="symmetric")
-    faces = find_faces(padded, grow_labels(padded, contact_gap_um, side), contact_gap_um, side)
-    place = faces.place - np.array([before for before, _ in pads], np.int64)
-    upper = place + (faces.axis[:, None] == np.arange(3))
-    real: NDArray[np.bool_] = np.all((place >= 0) & (upper < np.array(labels.shape)), axis=1)
-    return _some(faces, real), place[real] + [s.start for s in block.outer]
-
-
-def _some(faces: Faces, chosen: NDArray[np.bool_]) -> Faces:
-    return Faces(
-        faces.first[chosen],
-        faces.second[chosen],
-        faces.axis[chosen],
-        faces.sign[chosen],
-        faces.place[chosen],
-        faces.gap_um[chosen],
-    )
-
-
-def _sum_faces(
-    faces: Faces, place: NDArray[np.int64], area: NDArray[np.float64], shape: tuple[int, ...]
-) -> Mapping[str, NDArray[Any]]:
-    """Sum the faces of each pair; positions are in voxels of the whole volume."""
-    if not len(area):
-        return {}
-    pairs, row = np.unique(
-        np.stack([faces.first, faces.second], axis=1).astype(np.int64), axis=0, return_inverse=True
-    )
-    row = row.reshape(-1)
-    upper = place + (faces.axis[:, None] == np.arange(3))
-    border = ((place == 0) | (upper == np.array(shape) - 1)).any(axis=1)
-    middle = (place + upper) / 2
-    sums = (area, area * faces.gap_um, *(area * middle.T), border)
-    nearest = np.full(len(pairs), np.inf)
-    np.minimum.at(nearest, row, faces.gap_um)
-    return {
-        "label": pairs[:, 0],
-        "other_label": pairs[:, 1],
-        **{name: np.bincount(row, values, len(pairs)) for name, values in zip(SUMS, sums, strict=True)},
-        "gap_min_um": nearest,
-    }
+    padded = np.pad(labels, pads, mode="symmetric") if np.any(pads) else labels
+    before = np.array([pad for pad, _ in pads], np.int64)
+    origin = np.array([s.start for s in block.outer], np.int64) - before
+    bounds = np.stack([before, before + labels.shape], axis=1)
+    nearest = grow_labels(padded, contact_gap_um, side)
+    return find_faces(padded, nearest, contact_gap_um, side, bounds, origin)
 
 
 def _table(columns: Mapping[str, NDArray[Any]]) -> pd.DataFrame:

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from spherovem_core.label_statistics import collect_label_statistics
-from spherovem_core.spatial import Placement, depth, find_surface, measure_depth_of_cells
+from spherovem_core.spatial import Placement, cell_depth, find_surface, measure_depth_of_cells
 from spherovem_core.spatial.depth import BEYOND, NO_SURFACE, Surface, depth_columns
 
 MASK_NM = (150.0, 120.0, 100.0)
@@ -83,7 +83,7 @@ def test_without_a_surface_only_the_lower_bound_is_known() -> None:
 
 @pytest.mark.parametrize("edge", [256, 16])
 def test_the_shallowest_voxel_of_a_cell(edge: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(depth, "BLOCK_EDGE", edge)
+    monkeypatch.setattr(cell_depth, "BLOCK_EDGE", edge)
     shape = (20, 26, 40)
     place = mask_positions(shape)
     surface = surface_of(place[..., 2] > 3.0)
