@@ -112,7 +112,7 @@ def _passages(
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _meet(bulges: Any, depth: Any) -> Any:
-    """Find the pairs of bulges with neighbouring voxels, lower number · 2³² + higher one, and the depth of the deepest passage."""
+    """Find pairs of bulges that touch, as lower number · 2³² + higher one, and the depth of the deepest passage of each."""
     deepest = {np.int64(0): np.float32(0)}
     sides = bulges.shape
     for z in range(sides[0]):

@@ -8,8 +8,7 @@ The normal comes from the faces themselves, added up in small cubes: their signe
 there. Only faces of the same two labels are added, so that edges where a third label or background begins do not turn it.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -35,6 +34,44 @@ PIECE = ("label", "other_label", *SUMS, "gap_min_um")
 """Columns of the contacts in a block."""
 
 
+class Pieces(NamedTuple):
+    """Pairs of labels in a block, one row a pair, in rising order.
+
+    Attributes
+    ----------
+    pairs : (N, 2) ndarray of int64
+        Labels, the smaller first.
+    faces : (N, 6) ndarray of int64
+        Box of the lower voxels of all faces that were found: lowest z, y, x, and highest, exclusive.
+    sums : (N, 7) ndarray of float64
+        `SUMS` and the least gap of the faces in the block's core; that is infinite for a pair without one.
+    """
+
+    pairs: NDArray[np.int64]
+    faces: NDArray[np.int64]
+    sums: NDArray[np.float64]
+
+    @classmethod
+    def none(cls) -> "Pieces":
+        """Return no pieces."""
+        return cls(np.empty((0, 2), np.int64), np.empty((0, 6), np.int64), np.empty((0, len(SUMS) + 1)))
+
+    def select(self, rows: NDArray[Any]) -> "Pieces":
+        """Return some of the pieces."""
+        return Pieces(self.pairs[rows], self.faces[rows], self.sums[rows])
+
+    def join(self, other: "Pieces") -> "Pieces":
+        """Return these pieces and others, in rising order of the pairs."""
+        whole = Pieces(*(np.concatenate(both) for both in zip(self, other, strict=True)))
+        return whole.select(np.lexsort(whole.pairs.T[::-1]))
+
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Return `PIECE` of the pairs with faces in the core."""
+        own = self.select(np.isfinite(self.sums[:, -1]))
+        values = (*own.pairs.T, *own.sums.T)
+        return dict(zip(PIECE, values, strict=True))
+
+
 def cube_factors(spacing_nm: SpacingNm) -> tuple[int, int, int]:
     """Return the voxels along z, y, x of a cube about as long on each side as the longest side of a voxel."""
     z, y, x = (max(1, round(max(spacing_nm) / side)) for side in spacing_nm)
@@ -47,7 +84,8 @@ def sum_faces(
     high: NDArray[np.int64],
     side: SpacingNm,
     shape: tuple[int, ...],
-) -> Mapping[str, NDArray[Any]]:
+    left_out: NDArray[np.int64],
+) -> Pieces:
     """Sum up the faces of each pair of labels; runs on the CPU.
 
     Parameters
@@ -60,36 +98,27 @@ def sum_faces(
         Voxel size in µm.
     shape
         Shape of the whole volume.
-
-    Returns
-    -------
-    mapping of str to (N,) ndarray
-        `PIECE`, one element a pair, sorted; the centroids in voxels, summed with the areas. Empty without faces in the box.
+    left_out : (N, 2) ndarray of int64
+        Pairs that are not summed up.
     """
     if not len(faces.first):
-        return {}
+        return Pieces.none()
     pairs, pair = _number_pairs(faces.first, faces.second)
-    factors = np.array(cube_factors(side))
-    sums, nearest = _sum_pairs(
+    skipped = set(map(tuple, left_out.tolist()))
+    kept = np.array([own not in skipped for own in map(tuple, pairs.tolist())], np.bool_)
+    sums, boxes = _sum_pairs(
         *_by_pair(pair, len(pairs)),
+        kept,
         faces.axis,
         faces.sign,
         faces.place,
         faces.gap_um,
-        np.stack([low, high, factors, np.array(shape)]),
+        np.stack([low, high, np.array(cube_factors(side)), np.array(shape)]),
         np.prod(side) / np.array(side),
         _window(),
     )
-    found = np.flatnonzero(np.isfinite(nearest))
-    found = found[np.lexsort(pairs[found].T[::-1])]
-    if not len(found):
-        return {}
-    return {
-        "label": pairs[found, 0],
-        "other_label": pairs[found, 1],
-        **{name: sums[found, column] for column, name in enumerate(SUMS)},
-        "gap_min_um": nearest[found],
-    }
+    rows = np.flatnonzero(kept)
+    return Pieces(pairs, boxes, sums).select(rows[np.lexsort(pairs[rows].T[::-1])])
 
 
 def _window() -> NDArray[np.float64]:
@@ -136,19 +165,34 @@ def _by_pair(pair: Any, count: int) -> Any:
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _sum_pairs(
-    start: Any, order: Any, axes: Any, sign: Any, place: Any, gap: Any, box: Any, face_area: Any, window: Any
+    start: Any,
+    order: Any,
+    kept: Any,
+    axes: Any,
+    sign: Any,
+    place: Any,
+    gap: Any,
+    box: Any,
+    face_area: Any,
+    window: Any,
 ) -> Any:
-    """Sum up the faces in a box, pair by pair: (area, area · gap, area · middle z, y, x, faces on the border), least gap."""
+    """Sum up the faces in a box, pair by pair; return `Pieces.sums` and `Pieces.faces`."""
     count = len(start) - 1
-    sums, nearest = np.zeros((count, 6)), np.full(count, np.inf)
+    sums, boxes = np.zeros((count, 7)), np.zeros((count, 6), np.int64)
+    sums[:, 6] = np.inf
     for row in range(count):
+        if not kept[row]:
+            continue
         faces = order[start[row] : start[row + 1]]
+        boxes[row, :3] = place[faces[0]]
         inside = np.zeros(len(faces), np.bool_)
         for n in range(len(faces)):
             at = place[faces[n]]
             inside[n] = True
             for axis in range(3):
                 inside[n] = inside[n] and box[0, axis] <= at[axis] < box[1, axis]
+                boxes[row, axis] = min(boxes[row, axis], at[axis])
+                boxes[row, 3 + axis] = max(boxes[row, 3 + axis], at[axis] + 1)
         if not inside.any():
             continue
         entry, cube, needed, sides = _cubes(faces, inside, place, box[2])
@@ -172,8 +216,8 @@ def _sum_pairs(
                 sums[row, 2 + along] += area * ((lower + upper) / 2)
                 border = border or lower == 0 or upper == box[3, along] - 1
             sums[row, 5] += border
-            nearest[row] = min(nearest[row], gap[face])
-    return sums, nearest
+            sums[row, 6] = min(sums[row, 6], gap[face])
+    return sums, boxes
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]

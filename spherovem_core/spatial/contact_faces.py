@@ -45,6 +45,7 @@ def find_faces(
     spacing_um: SpacingNm,
     bounds: NDArray[np.int64],
     origin: NDArray[np.int64],
+    chosen: NDArray[np.bool_],
 ) -> Faces:
     """List the faces between two labels; runs on the CPU.
 
@@ -62,15 +63,19 @@ def find_faces(
         First voxel along each axis, and the one after the last, of those whose faces are listed.
     origin : (3,) ndarray of int64
         What is added to a voxel's index for `Faces.place`.
+    chosen : (Z, Y, X) ndarray of bool
+        Voxels whose faces are listed.
     """
     found: tuple[NDArray[Any], ...] = _list_faces(
-        labels, nearest, gap_um + 1e-9, np.array(spacing_um, np.float64), bounds, origin
+        labels, nearest, gap_um + 1e-9, np.array(spacing_um, np.float64), bounds, origin, chosen
     )
     return Faces(*found)
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _list_faces(labels: Any, nearest: Any, widest: float, side: Any, bounds: Any, origin: Any) -> Any:
+def _list_faces(
+    labels: Any, nearest: Any, widest: float, side: Any, bounds: Any, origin: Any, chosen: Any
+) -> Any:
     height, width = labels.shape[1:]
     first, second = np.empty(FIRST_CAPACITY, np.uint32), np.empty(FIRST_CAPACITY, np.uint32)
     axes, sign = np.empty(FIRST_CAPACITY, np.int8), np.empty(FIRST_CAPACITY, np.int8)
@@ -80,12 +85,14 @@ def _list_faces(labels: Any, nearest: Any, widest: float, side: Any, bounds: Any
     count = 0
     for z in range(bounds[0, 0], stop[0]):
         for y in range(bounds[1, 0], stop[1]):
-            line = grown[z, y]
+            line, wanted = grown[z, y], chosen[z, y]
+            if not wanted.any():
+                continue
             # Beyond the last voxel, the row itself: no face.
             lines = (grown[min(z + 1, stop[0] - 1), y], grown[z, min(y + 1, stop[1] - 1)])
             for x in range(bounds[2, 0], stop[2]):
                 a, after = line[x], line[min(x + 1, stop[2] - 1)]
-                if a == 0 or (a == lines[0][x] and a == lines[1][x] and a == after):
+                if not wanted[x] or a == 0 or (a == lines[0][x] and a == lines[1][x] and a == after):
                     continue
                 for axis in range(3):
                     b = after if axis == 2 else lines[axis][x]
