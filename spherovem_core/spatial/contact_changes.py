@@ -123,7 +123,8 @@ def mark_boxes(changes: BlockChanges, widen: Sequence[int] = (0, 0, 0)) -> NDArr
 
 
 def _key(block: Block) -> str:
-    return f"{WORK} {block.key}"
+    sides = zip(block.core, block.outer, strict=True)
+    return f"{WORK} " + " ".join(f"{o.start}:{c.start}:{c.stop}:{o.stop}" for c, o in sides)
 
 
 def _unlike(
@@ -150,5 +151,6 @@ def _within(boxes: Boxes, block: Block) -> Boxes:
 
 def _meet(boxes: Boxes, others: Boxes) -> NDArray[np.bool_]:
     """Return which boxes meet any of some others."""
-    apart = (boxes[:, None, :3] >= others[None, :, 3:]) | (boxes[:, None, 3:] <= others[None, :, :3])
-    return np.asarray((~apart.any(axis=2)).any(axis=1), np.bool_)
+    lower = boxes[:, None, :3] < others[None, :, 3:]
+    upper = boxes[:, None, 3:] > others[None, :, :3]
+    return np.asarray(np.any(np.all(lower & upper, axis=2), axis=1), np.bool_)
