@@ -3,6 +3,7 @@
 import json
 import logging
 import shlex
+import sys
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
@@ -51,6 +52,9 @@ def start_again(acquisition: Acquisition, parameters: PipelineParameters, roi: R
 
 def _form_address(values: Mapping[str, Any]) -> str:
     """Return the address of the filled form; empty outside of a deployment's run, or where the server does not tell."""
+    if "prefect" not in sys.modules:
+        # No flow runs, and loading Prefect takes longer than all else here.
+        return ""
     import httpx
     from prefect.client.orchestration import get_client
     from prefect.context import FlowRunContext

@@ -103,21 +103,17 @@ def _passages(
     bulges: NDArray[np.integer[Any]], depth: NDArray[np.float32]
 ) -> Iterator[tuple[int, int, float]]:
     """Yield touching bulges, the lower number first, and the depth of the deepest passage between them."""
-    labels = np.ascontiguousarray(bulges, np.int32)
-    count = _meet(labels, depth, *(np.empty(0, kind) for kind in (np.int32, np.int32, np.float32)))
-    first, second, passage = (np.empty(count, kind) for kind in (np.int32, np.int32, np.float32))
-    _meet(labels, depth, first, second, passage)
-    order = np.lexsort((-passage, second, first))
-    first, second, passage = first[order], second[order], passage[order]
-    new = np.ones(len(first), bool)
-    new[1:] = (np.diff(first) != 0) | (np.diff(second) != 0)
-    yield from zip(first[new].tolist(), second[new].tolist(), passage[new].tolist(), strict=True)
+    deepest = _meet(np.ascontiguousarray(bulges, np.int32), depth)
+    order = np.argsort(deepest[0])
+    count = np.int64(1) << 32
+    first, second = np.divmod(deepest[0][order], count)
+    yield from zip(first.tolist(), second.tolist(), deepest[1][order].tolist(), strict=True)
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _meet(bulges: Any, depth: Any, first: Any, second: Any, passage: Any) -> int:
-    """Write the pairs of neighbouring voxels of two bulges, as far as there is room, and return their number; on the CPU."""
-    found = 0
+def _meet(bulges: Any, depth: Any) -> Any:
+    """Find pairs of bulges that touch, as lower number · 2³² + higher one, and the depth of the deepest passage of each."""
+    deepest = {np.int64(0): np.float32(0)}
     sides = bulges.shape
     for z in range(sides[0]):
         for y in range(sides[1]):
@@ -132,11 +128,15 @@ def _meet(bulges: Any, depth: Any, first: Any, second: Any, passage: Any) -> int
                     other = bulges[k, j, i]
                     if other == 0 or other == one:
                         continue
-                    if found < len(first):
-                        first[found], second[found] = min(one, other), max(one, other)
-                        passage[found] = min(depth[z, y, x], depth[k, j, i])
-                    found += 1
-    return found
+                    pair = (np.int64(min(one, other)) << 32) + max(one, other)
+                    passage = min(depth[z, y, x], depth[k, j, i])
+                    if pair not in deepest or deepest[pair] < passage:
+                        deepest[pair] = passage
+    pairs, passages = np.empty(len(deepest), np.int64), np.empty(len(deepest), np.float32)
+    for n, (pair, passage) in enumerate(deepest.items()):
+        pairs[n], passages[n] = pair, passage
+    # The first one was there to tell the type.
+    return pairs[1:], passages[1:]
 
 
 def _join_bulges(

@@ -4,12 +4,12 @@
 """
 
 from spherovem_core.spatial.cell_counts import measure_cells
+from spherovem_core.spatial.cell_depth import measure_depth_of_cells
 from spherovem_core.spatial.centroids import measure_centroids
 from spherovem_core.spatial.contacts import contacts_of_cells, measure_contacts
 from spherovem_core.spatial.depth import (
     Surface,
     find_surface,
-    measure_depth_of_cells,
     measure_depth_of_particles,
 )
 from spherovem_core.spatial.distance import distance_step_um, distance_to_nucleus

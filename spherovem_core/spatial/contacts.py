@@ -3,32 +3,32 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numba
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from spherovem_core.blocks import ArrayLike, Block, block_grid
+from spherovem_core.blocks import ArrayLike, Block, block_grid, map_blocks
 from spherovem_core.execution import Execution
-from spherovem_core.known_blocks import KnownResults, RegionDigests, map_known_blocks
+from spherovem_core.known_blocks import KnownResults
 from spherovem_core.label_statistics import CENTROID_COLUMNS, LabelStatistics, collect_label_statistics
 from spherovem_core.spacing import NM_PER_UM, SpacingNm, spacing_um
-from spherovem_core.spatial.contact_faces import WINDOW_CUBES, Faces, area_of_faces, cube_factors, find_faces
+from spherovem_core.spatial.contact_areas import PIECE, SUMS, WINDOW_CUBES, Pieces, cube_factors, sum_faces
+from spherovem_core.spatial.contact_changes import (
+    CHANGED,
+    BlockChanges,
+    KnownContacts,
+    mark_boxes,
+    whole_block,
+)
+from spherovem_core.spatial.contact_faces import Faces, find_faces
 from spherovem_core.spatial.grids import SERIAL
 from spherovem_core.spatial.label_growth import gap_reach, grow_labels
 
 BLOCK_EDGE = 128
-WORK = "blocks of contacts"
-"""Name of this work among the known results."""
 
-SUMS = (
-    "contact_area_um2",
-    "gap_sum",
-    "centroid_z_sum",
-    "centroid_y_sum",
-    "centroid_x_sum",
-    "on_border",
-)
-PIECE = ("label", "other_label", *SUMS, "gap_min_um")
+MOST_FRACTION = 0.8
+"""Fraction of a block that is looked at again above which all of it is."""
 
 
 def measure_contacts(
@@ -44,7 +44,7 @@ def measure_contacts(
     """Measure the contacts between cells, block by block.
 
     Labels first grow into the gaps between them (`grow_labels`). The contact of two labels is the surface where they then meet,
-    and its area that of the voxel faces on it, each weighted with the direction of the surface (`area_of_faces`). On phantoms
+    and its area that of the voxel faces on it, each weighted with the direction of the surface (`sum_faces`). On phantoms
     with contacts of 20 voxels' radius or more the area is within 3 % of the truth; voxel faces alone give up to 70 % too much.
     The edge of a contact is known to about a quarter of a voxel: contacts with blunt edges and 12 voxels' radius are up to 4 %
     too small, with 6 voxels up to 10 % (`benchmarks/contacts.py`).
@@ -62,7 +62,8 @@ def measure_contacts(
     statistics
         Statistics of the cells, if they are known; None reads the cells for them.
     known
-        Contacts in blocks so far; blocks in and around which nothing changed are not evaluated.
+        Contacts in blocks so far, of which those are taken over that no change of labels can have touched
+        (`spherovem_core.spatial.contact_changes`).
 
     Returns
     -------
@@ -79,23 +80,25 @@ def measure_contacts(
     halo = [WINDOW_CUBES * factor + reach + 1 for factor, reach in zip(factors, growth, strict=True)]
     edges = [-(-BLOCK_EDGE // factor) * factor for factor in factors]
     blocks = block_grid(cells.shape, edges, halo)
-    digests = RegionDigests(cells)
-    found = map_known_blocks(
+    earlier = None if known is None else KnownContacts(known, boxes, growth)
+    changes = [whole_block(block) if earlier is None else earlier.changes(block) for block in blocks]
+    measured = map_blocks(
         _measure_block,
-        blocks,
-        (cells, side, contact_gap_um),
-        WORK,
-        lambda block: digests.of(block.outer),
-        known,
-        execution.executor,
-        execution.workers + 1,
+        [each for each in changes if not each.is_same],
+        cells,
+        side,
+        contact_gap_um,
+        executor=execution.executor,
+        ahead=execution.workers + 1,
     )
-    pieces = [_table({})]
-    for done, columns in enumerate(found, 1):
-        if len(columns):
-            pieces.append(_table(columns))
+    tables = [_table({})]
+    for done, each in enumerate(changes, 1):
+        pieces, taken_over = (each.kept, len(each.kept.pairs)) if each.is_same else next(measured)[1]
+        if earlier is not None:
+            earlier.add(each.block, pieces, taken_over)
+        tables.append(_table(pieces.columns()))
         execution.report(done, len(blocks))
-    return _join(pd.concat(pieces, ignore_index=True), boxes, side, np.array(origin_nm) / NM_PER_UM)
+    return _join(pd.concat(tables, ignore_index=True), boxes, side, np.array(origin_nm) / NM_PER_UM)
 
 
 def contacts_of_cells(
@@ -136,82 +139,81 @@ def contacts_of_cells(
 
 
 def _measure_block(
-    block: Block, cells: ArrayLike, side: SpacingNm, contact_gap_um: float
-) -> Mapping[str, NDArray[Any]]:
-    """Measure the contacts of which the lower voxels of the faces lie in the core of a block."""
+    changes: BlockChanges, cells: ArrayLike, side: SpacingNm, contact_gap_um: float
+) -> tuple[Pieces, int]:
+    """Measure the contacts of which the lower voxels of the faces lie in the core of a block, as far as they changed.
+
+    Returns the pieces of all contacts, and the number of those that were taken over.
+    """
+    block = changes.block
     labels = np.ascontiguousarray(cells[block.outer], np.uint32)
-    own = labels[labels > 0]
-    if not len(own) or own.min() == own.max():
-        return {}
-    faces, place = _faces_in_box(labels, block, cells.shape, side, contact_gap_um)
-    if not len(place):
-        return {}
-    factors = np.array(cube_factors(side))
-    cube = place // factors - place.min(axis=0) // factors
-    z, y, x = (int(n) for n in cube.max(axis=0) + 1)
-    flat = np.ravel_multi_index(tuple(cube.T), (z, y, x)).astype(np.int64)
-    area = area_of_faces(flat, faces, (z, y, x), np.prod(side) / np.array(side))
+    if not _holds_two(labels):
+        return Pieces.none(), 0
+    marks = mark_boxes(changes)
+    if len(changes.kept.pairs) and (marks > 0).mean() > MOST_FRACTION:
+        changes = whole_block(block)
+        marks = mark_boxes(changes)
+    faces = _faces_in_box(labels, changes, marks > 0, cells.shape, side, contact_gap_um)
+    kept = changes.kept
+    if len(kept.pairs) and _holds_new_faces(kept, faces, marks, block):
+        return _measure_block(whole_block(block), cells, side, contact_gap_um)
     low, high = (np.array([getattr(s, end) for s in block.core]) for end in ("start", "stop"))
-    inside: NDArray[np.bool_] = np.all((place >= low) & (place < high), axis=1)
-    return _sum_faces(_some(faces, inside), place[inside], area[inside], cells.shape)
+    return sum_faces(faces, low, high, side, cells.shape, kept.pairs).join(kept), len(kept.pairs)
+
+
+def _holds_new_faces(kept: Pieces, faces: Faces, marks: NDArray[np.uint8], block: Block) -> bool:
+    """Tell whether a pair that was to be kept has faces where something changed."""
+    place = faces.place - [s.start for s in block.outer]
+    changed = marks[place[:, 0], place[:, 1], place[:, 2]] == CHANGED
+    found = _as_one(faces.first[changed], faces.second[changed])
+    return bool(np.isin(_as_one(*kept.pairs.T), found).any())
+
+
+def _as_one(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.uint64]:
+    """Return pairs of labels of 32 bits as one number each."""
+    return (first.astype(np.uint64) << np.uint64(32)) | second.astype(np.uint64)
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _holds_two(labels: Any) -> bool:
+    """Tell whether there are two labels or more."""
+    found = np.uint32(0)
+    for label in labels.flat:
+        if label != 0 and label != found:
+            if found != 0:
+                return True
+            found = label
+    return False
 
 
 def _faces_in_box(
     labels: NDArray[np.uint32],
-    block: Block,
+    changes: BlockChanges,
+    chosen: NDArray[np.bool_],
     shape: tuple[int, ...],
     side: SpacingNm,
     contact_gap_um: float,
-) -> tuple[Faces, NDArray[np.int64]]:
-    """List the faces in the outer box of a block, and their lower voxels in the whole volume.
+) -> Faces:
+    """List the faces of chosen voxels in the outer box of a block, placed in the whole volume.
 
     Labels are mirrored at the volume's border while they grow: what lies between a label and the border is no gap.
     """
+    outer, reach = changes.block.outer, gap_reach(contact_gap_um, side)
     pads = [
-        (reach * (s.start == 0), reach * (s.stop == n))
-        for reach, s, n in zip(gap_reach(contact_gap_um, side), block.outer, shape, strict=True)
+        (steps * (s.start == 0), steps * (s.stop == n))
+        for steps, s, n in zip(reach, outer, shape, strict=True)
     ]
-    padded = np.pad(labels, pads, mode="symmetric")
-    faces = find_faces(padded, grow_labels(padded, contact_gap_um, side), contact_gap_um, side)
-    place = faces.place - np.array([before for before, _ in pads], np.int64)
-    upper = place + (faces.axis[:, None] == np.arange(3))
-    real: NDArray[np.bool_] = np.all((place >= 0) & (upper < np.array(labels.shape)), axis=1)
-    return _some(faces, real), place[real] + [s.start for s in block.outer]
-
-
-def _some(faces: Faces, chosen: NDArray[np.bool_]) -> Faces:
-    return Faces(
-        faces.first[chosen],
-        faces.second[chosen],
-        faces.axis[chosen],
-        faces.sign[chosen],
-        faces.place[chosen],
-        faces.gap_um[chosen],
-    )
-
-
-def _sum_faces(
-    faces: Faces, place: NDArray[np.int64], area: NDArray[np.float64], shape: tuple[int, ...]
-) -> Mapping[str, NDArray[Any]]:
-    """Sum the faces of each pair; positions are in voxels of the whole volume."""
-    if not len(area):
-        return {}
-    pairs, row = np.unique(
-        np.stack([faces.first, faces.second], axis=1).astype(np.int64), axis=0, return_inverse=True
-    )
-    row = row.reshape(-1)
-    upper = place + (faces.axis[:, None] == np.arange(3))
-    border = ((place == 0) | (upper == np.array(shape) - 1)).any(axis=1)
-    middle = (place + upper) / 2
-    sums = (area, area * faces.gap_um, *(area * middle.T), border)
-    nearest = np.full(len(pairs), np.inf)
-    np.minimum.at(nearest, row, faces.gap_um)
-    return {
-        "label": pairs[:, 0],
-        "other_label": pairs[:, 1],
-        **{name: np.bincount(row, values, len(pairs)) for name, values in zip(SUMS, sums, strict=True)},
-        "gap_min_um": nearest,
-    }
+    # A face has an upper voxel, whose growth depends on that of voxels around.
+    needed = mark_boxes(changes, [steps + 1 for steps in reach]) > 0
+    padded = labels
+    if np.any(pads):
+        padded = np.pad(labels, pads, mode="symmetric")
+        chosen, needed = (np.pad(each, pads, mode="symmetric") for each in (chosen, needed))
+    before = np.array([pad for pad, _ in pads], np.int64)
+    origin = np.array([s.start for s in outer], np.int64) - before
+    bounds = np.stack([before, before + labels.shape], axis=1)
+    nearest = grow_labels(padded, contact_gap_um, side, needed)
+    return find_faces(padded, nearest, contact_gap_um, side, bounds, origin, chosen)
 
 
 def _table(columns: Mapping[str, NDArray[Any]]) -> pd.DataFrame:

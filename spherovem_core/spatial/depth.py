@@ -9,17 +9,14 @@ the distance to that border, and else between that distance and the measured dep
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from spherovem_core.blocks import ArrayLike, block_grid
-from spherovem_core.execution import Execution
 from spherovem_core.label_statistics import CENTROID_COLUMNS
 from spherovem_core.spacing import NM_PER_UM
-from spherovem_core.spatial.grids import BLOCK_EDGE, SERIAL, Placement
+from spherovem_core.spatial.grids import Placement
 
 NO_SURFACE = "no surface in the field"
 BEYOND = "the nearest surface may lie outside of the field"
@@ -107,64 +104,6 @@ def measure_depth_of_particles(particles: pd.DataFrame, surface: Surface) -> pd.
     return particles.assign(**depth_columns(surface, particles[list(CENTROID_COLUMNS)].to_numpy(np.float64)))
 
 
-def measure_depth_of_cells(
-    cells: ArrayLike,
-    labels: NDArray[np.unsignedinteger],
-    centroids_um: Floats,
-    placement: Placement,
-    surface: Surface,
-    execution: Execution = SERIAL,
-) -> pd.DataFrame:
-    """Measure the depth of the centroids and of the shallowest voxels of cells.
-
-    Parameters
-    ----------
-    cells : (Z, Y, X) array-like of unsigned integers
-        Instance labels, 0 is background; read block by block in the calling thread.
-    labels, centroids_um
-        Labels of the cells, rising, and their centroids (N, 3).
-    placement
-        Voxel size and origin of `cells`.
-    surface
-        Surface of the specimen.
-    execution
-        Deadline and progress.
-
-    Returns
-    -------
-    DataFrame
-        One row per label: ``label``; the columns of `depth_columns` for its centroid; ``depth_min_um`` and
-        ``depth_min_at_least_um``, the same two depths for the centre of its voxel where they are least.
-    """
-    least = np.full((2, len(labels)), np.inf)
-    blocks = block_grid(cells.shape, (BLOCK_EDGE,) * 3) if len(labels) else []
-    side, origin = (np.array(values) / NM_PER_UM for values in (placement.spacing_nm, placement.origin_nm))
-    known = np.full((1, 1, 1), np.inf, np.float32) if surface.depth is None else surface.depth
-    wanted = np.asarray(labels, np.uint32)
-    for done, block in enumerate(blocks, 1):
-        values = np.ascontiguousarray(cells[block.core], np.uint32)
-        grid = [
-            origin[n] + side[n] * np.arange(s.start, s.stop, dtype=np.float64)
-            for n, s in enumerate(block.core)
-        ]
-        places = [_weights(axis, surface, n, known.shape[n]) for n, axis in enumerate(grid)]
-        border = [
-            np.maximum(np.minimum(axis - surface.low_um[n], surface.high_um[n] - axis), 0.0)
-            for n, axis in enumerate(grid)
-        ]
-        _lower_depths(values, wanted, known, *places, *border, least)
-        execution.report(done, len(blocks))
-    least[0] = np.where(np.isfinite(least[0]), least[0], np.nan)
-    return pd.DataFrame(
-        {
-            "label": wanted,
-            **depth_columns(surface, centroids_um),
-            "depth_min_um": least[0],
-            "depth_min_at_least_um": least[1],
-        }
-    )
-
-
 def _to_border(inside: NDArray[np.bool_], side: Floats) -> NDArray[np.float32]:
     """Measure the distance from the centres of voxels in a region to its border, half a voxel before the nearest one outside."""
     distance, nearest = ndimage.distance_transform_edt(inside, sampling=side, return_indices=True)
@@ -175,50 +114,3 @@ def _to_border(inside: NDArray[np.bool_], side: Floats) -> NDArray[np.float32]:
     # In a direction v, an ellipsoid with the sides of a voxel has the length |v| / |v / side|.
     half = np.divide(distance, 2 * np.sqrt(inverse), out=np.zeros(inside.shape), where=inverse > 0)
     return np.asarray(distance - half, np.float32)
-
-
-def _weights(axis_um: Floats, surface: Surface, axis: int, count: int) -> tuple[NDArray[np.int64], Floats]:
-    """Return, for positions along an axis, the voxel of the mask before each and the weight of the one after it."""
-    place = np.clip((axis_um - surface.first_um[axis]) / surface.side_um[axis], 0.0, count - 1.0)
-    before = np.minimum(place.astype(np.int64), max(count - 2, 0))
-    return before, place - before
-
-
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _lower_depths(
-    cells: Any,
-    labels: Any,
-    depth: Any,
-    along_z: Any,
-    along_y: Any,
-    along_x: Any,
-    border_z: Any,
-    border_y: Any,
-    border_x: Any,
-    least: Any,
-) -> None:
-    """Lower the least depth of each cell, and the least certain one, to those of its voxels in a block."""
-    last, row = np.uint32(0), -1
-    above = (min(1, depth.shape[0] - 1), min(1, depth.shape[1] - 1), min(1, depth.shape[2] - 1))
-    for z in range(cells.shape[0]):
-        k, wz = along_z[0][z], along_z[1][z]
-        for y in range(cells.shape[1]):
-            j, wy = along_y[0][y], along_y[1][y]
-            beside = min(border_z[z], border_y[y])
-            for x in range(cells.shape[2]):
-                label = cells[z, y, x]
-                if label == 0:
-                    continue
-                if label != last:
-                    last, row = label, np.searchsorted(labels, label)
-                i, wx = along_x[0][x], along_x[1][x]
-                value = 0.0
-                for dz in range(2):
-                    for dy in range(2):
-                        line = (wz if dz else 1 - wz) * (wy if dy else 1 - wy)
-                        at = depth[k + dz * above[0], j + dy * above[1]]
-                        if line > 0:
-                            after = wx * at[i + above[2]] if wx > 0 else 0.0
-                            value += line * ((1 - wx) * at[i] + after)
-                least[0, row] = min(least[0, row], value)
-                least[1, row] = min(least[1, row], value, min(beside, border_x[x]))

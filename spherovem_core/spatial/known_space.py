@@ -6,6 +6,8 @@ Nothing is taken over because a correction says so, but because the content is t
   key. Neither the numbers of cells and nuclei nor other cells matter. The map that is replaced gives them (`KnownDistances`).
 - The distances of a particle's centroid depend on the key of its parent cell and on the voxel that holds the centroid.
 - The volume of a cell at each distance to its nucleus depends on the cell's key.
+- The piece of a contact in a block depends on the labels around its faces (`spherovem_core.spatial.contact_changes`).
+- The least depth of a cell depends on its content, and on the surface of the specimen.
 - Sums over a block (statistics, overlaps, pieces of particles and their distances) depend on the values of all arrays in it,
   numbers included.
 - Nearest neighbours depend on all centroids.

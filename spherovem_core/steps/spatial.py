@@ -207,7 +207,16 @@ def _surroundings(
     )
     centroids = (statistics.centroid * np.array(spacing) + np.array(origin)) / NM_PER_UM
     placement = Placement(spacing, origin)
-    depth = measure_depth_of_cells(cells, statistics.labels, centroids, placement, surface, run.execution)
+    depth = measure_depth_of_cells(
+        cells,
+        statistics.labels,
+        centroids,
+        placement,
+        surface,
+        run.execution,
+        statistics=statistics,
+        known=known,
+    )
     neighbours = contacts_of_cells(statistics.labels, contacts, excluded)
     pairs = contacts[["label", "other_label"]].isin(list(excluded)).any(axis=1)
     found = measure_membrane_gaps(space.nanoparticles, spacing)

@@ -3,12 +3,14 @@
 import numpy as np
 import pandas as pd
 import pytest
+from edited_labels import random_edits
 from numpy.typing import NDArray
 from spatial_scenes import Labels, random_tissue
 
 from spherovem_core.known_blocks import KnownResults
 from spherovem_core.spacing import SpacingNm
 from spherovem_core.spatial import contacts, contacts_of_cells, measure_contacts
+from spherovem_core.spatial.contact_changes import WORK
 
 SPACINGS = [(40.0, 40.0, 40.0), (50.0, 10.0, 10.0)]
 
@@ -142,22 +144,62 @@ def test_lengths_scale_with_the_spacing() -> None:
     assert two[["label", "other_label"]].equals(one[["label", "other_label"]])
 
 
-def test_only_blocks_around_a_change_are_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contacts, "BLOCK_EDGE", 8)
-    cells, _ = random_tissue((12, 100, 20), 2)
+def assert_same_bits(found: pd.DataFrame, full: pd.DataFrame) -> None:
+    pd.testing.assert_frame_equal(found, full, check_exact=True)
+    for name in full.select_dtypes("float"):
+        assert found[name].to_numpy().tobytes() == full[name].to_numpy().tobytes()
+
+
+def test_only_contacts_around_a_change_are_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contacts, "BLOCK_EDGE", 32)
+    cells, _ = random_tissue((12, 100, 60), 2, 40)
     known = KnownResults()
     measure_contacts(cells, (50, 10, 10), 0.02, known=known)
-    count = known.counts[contacts.WORK][0]
+    count = known.counts[WORK][0]
     edited: Labels = cells.copy()
     edited[4, 2:5, 3] = 99
     again = KnownResults(known.entries)
-    found = measure_contacts(edited, (50, 10, 10), 0.02, known=again)
-    full = measure_contacts(edited, (50, 10, 10), 0.02)
-    for name in full.select_dtypes("float"):
-        assert found[name].to_numpy().tobytes() == full[name].to_numpy().tobytes()
-    evaluated, taken_over = again.counts[contacts.WORK]
-    assert evaluated + taken_over == count
-    assert 0 < evaluated < count / 2
+    assert_same_bits(
+        measure_contacts(edited, (50, 10, 10), 0.02, known=again),
+        measure_contacts(edited, (50, 10, 10), 0.02),
+    )
+    evaluated, taken_over = again.counts[WORK]
+    # The cell that was painted over lies in two pieces, far apart; the box around both is looked at again.
+    assert 0 < evaluated < count / 2 < taken_over
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_contacts_after_corrections_are_those_of_a_full_measurement(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(seed)
+    monkeypatch.setattr(contacts, "BLOCK_EDGE", int(rng.choice([12, 24, 128])))
+    spacing = ((50.0, 10.0, 10.0), (20.0, 20.0, 20.0), (8.0, 12.0, 5.0), (10.0, 25.0, 30.0))[seed % 4]
+    cells, _ = random_tissue((int(rng.integers(9, 16)), 60, 50), seed, 24)
+    gap, known = float(rng.choice([0.0, 0.02, 0.05])), KnownResults()
+    for _ in range(6):
+        again = KnownResults(known.entries)
+        found = measure_contacts(cells, spacing, gap, known=again)
+        assert_same_bits(found, measure_contacts(cells, spacing, gap))
+        cells = random_edits(cells, rng, 2)
+    assert len(found)
+
+
+def test_a_pair_that_stays_may_meet_where_a_cell_between_was_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = np.zeros((8, 120, 40), np.uint32)
+    cells[:, :40, :20], cells[:, :40, 20:] = 1, 2
+    cells[:, 40:, :12], cells[:, 40:, 28:] = 1, 2
+    # Far away from where they touch the two come near each other, with a thin cell in between.
+    cells[:, 100:110, :18], cells[:, 100:110, 22:], cells[:, 100:110, 19:21] = 1, 2, 3
+    known = KnownResults()
+    measure_contacts(cells, (20, 20, 20), 0.1, known=known)
+    whole, blocks = contacts.whole_block, []
+    monkeypatch.setattr(contacts, "whole_block", lambda block: blocks.append(block) or whole(block))
+    cells[cells == 3] = 0
+    again = KnownResults(known.entries)
+    found = measure_contacts(cells, (20, 20, 20), 0.1, known=again)
+    assert blocks
+    assert_same_bits(found, measure_contacts(cells, (20, 20, 20), 0.1))
 
 
 def test_no_cells_have_no_contacts() -> None:

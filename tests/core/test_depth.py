@@ -1,11 +1,15 @@
 """Depth below the specimen's surface against closed forms, at unequal voxel sizes."""
 
 import numpy as np
+import pandas as pd
 import pytest
+from edited_labels import merge, paint, random_edits
 from numpy.typing import NDArray
+from spatial_scenes import random_tissue
 
+from spherovem_core.known_blocks import KnownResults
 from spherovem_core.label_statistics import collect_label_statistics
-from spherovem_core.spatial import Placement, depth, find_surface, measure_depth_of_cells
+from spherovem_core.spatial import Placement, cell_depth, find_surface, measure_depth_of_cells
 from spherovem_core.spatial.depth import BEYOND, NO_SURFACE, Surface, depth_columns
 
 MASK_NM = (150.0, 120.0, 100.0)
@@ -83,7 +87,7 @@ def test_without_a_surface_only_the_lower_bound_is_known() -> None:
 
 @pytest.mark.parametrize("edge", [256, 16])
 def test_the_shallowest_voxel_of_a_cell(edge: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(depth, "BLOCK_EDGE", edge)
+    monkeypatch.setattr(cell_depth, "BLOCK_EDGE", edge)
     shape = (20, 26, 40)
     place = mask_positions(shape)
     surface = surface_of(place[..., 2] > 3.0)
@@ -119,3 +123,35 @@ def test_cells_without_a_surface_have_no_depth() -> None:
     assert table[["depth_um", "depth_min_um"]].isna().to_numpy().all()
     assert table["depth_min_at_least_um"][0] == pytest.approx(0.025)
     assert table["depth_note"][0] == NO_SURFACE
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_depths_after_corrections_are_those_of_a_full_measurement(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cell_depth, "BLOCK_EDGE", (16, 256)[seed % 2])
+    rng, spacing = np.random.default_rng(seed), (100.0, 60.0, 40.0)
+    cells, _ = random_tissue((24, 50, 60), seed, 16)
+    outside = mask_positions((20, 26, 40))[..., 2] > (2.0, 1e9)[seed // 3]
+    outside[3:6, 10:20] ^= seed < 3
+    surface, place, known = surface_of(outside), Placement(spacing, (10.0, -5.0, 3.0)), KnownResults()
+    for turn in range(5):
+        statistics = collect_label_statistics(cells)
+        given = (cells, statistics.labels, statistics.centroid * np.array(spacing) / 1000, place, surface)
+        again = KnownResults(known.entries)
+        found = measure_depth_of_cells(*given, statistics=statistics, known=again)
+        full = measure_depth_of_cells(*given)
+        pd.testing.assert_frame_equal(found, full, check_exact=True)
+        for name in full.select_dtypes("float"):
+            assert found[name].to_numpy().tobytes() == full[name].to_numpy().tobytes()
+        evaluated, taken_over = again.counts[cell_depth.WORK]
+        assert evaluated + taken_over == len(full)
+        assert (taken_over > 0) == (turn > 0)
+        merge(cells, rng)
+        paint(cells, rng)
+        cells = random_edits(cells, rng, 1) if turn == 2 else cells
+    outside[:2] ^= True
+    other = surface_of(outside)
+    moved = KnownResults(known.entries)
+    measure_depth_of_cells(*given[:4], other, statistics=statistics, known=moved)
+    assert moved.counts[cell_depth.WORK][1] == 0
