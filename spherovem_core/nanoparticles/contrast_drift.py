@@ -10,6 +10,12 @@ _MATCHED = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85)
 _MAX_GAIN = 4.0
 # Two tiles that show the same biological cell resemble each other, which a variance between tiles does not see.
 _TISSUE = 2.0
+# Drift that explains less of the variance of location and spread than this is none: that of the tissue is an estimate.
+_CLEAR = (0.75, 0.25)
+# Slices to either side that a slice is compared with.
+_AROUND = 12
+# Least distance of the quantiles, in bins, that counts as a spread: an empty frame has none.
+_LEAST_SPREAD = 0.5
 
 
 def location_and_spread(histograms: NDArray[np.integer]) -> NDArray[np.float64]:
@@ -20,57 +26,59 @@ def location_and_spread(histograms: NDArray[np.integer]) -> NDArray[np.float64]:
     """
     rows = np.stack([quantiles_of_bins(counts, _MATCHED) for counts in histograms])
     spread = rows[:, -3:].mean(axis=1) - rows[:, :3].mean(axis=1)
-    return np.stack([rows.mean(axis=1), np.log(np.maximum(spread, 1e-6))], axis=1)
+    return np.stack([rows.mean(axis=1), np.log(np.maximum(spread, _LEAST_SPREAD))], axis=1)
 
 
-def jackknife_variance(tiles: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Estimate how much of the variance of a slice's location and spread (2,) comes from the tissue that it shows.
+def match_slices(tiles: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Match each slice to the stack by an affine map of intensities.
 
-    Parameters
-    ----------
-    tiles : (tiles, bins) ndarray
-        Histogram of each tile of the slice. The jackknife leaves out one tile at a time (Quenouille 1956, Tukey 1958).
-    """
-    kept = tiles.sum(axis=0) - tiles
-    found = location_and_spread(kept[kept.sum(axis=1) > 0])
-    return np.asarray((len(found) - 1) * found.var(axis=0))
+    The map brings the location and the spread of each slice (quantiles from 5 % to 85 %) to those of the stack. Gain and
+    offset describe the drift of a detector. A free monotone map would follow the tissue, whose composition changes from
+    slice to slice, and would be unbounded at the intensities of nanoparticles.
 
-
-def match_slices(
-    histograms: NDArray[np.integer], variances: NDArray[np.float64] | None = None
-) -> NDArray[np.float64]:
-    """Match the histogram of each slice to the stack's by an affine map of intensities.
-
-    The map brings the location and the spread of each slice (quantiles from 5 % to 85 %) to their medians over the stack.
-    Gain and offset describe the drift of a detector. A free monotone map would follow the tissue, whose composition changes
-    from slice to slice, and would be unbounded at the intensities of nanoparticles.
-
-    Location and spread also vary because slices show different tissue, and more so in small slices. If the variances within
-    slices are given, the correction is shrunk to what drift explains: to the fraction of the variance over the stack that
-    remains after twice the variance within slices is subtracted (empirical Bayes, as Efron and Morris 1975 shrink means).
+    Each tile is compared with the same tile of the other slices, so that resin, shading and whatever else stays in place has
+    no part in it: first with the median over the slices around, which shows jumps, then that median with the one over the
+    stack, which shows slow drift. Drift moves all tiles alike, tissue each in its own way. The correction is therefore shrunk
+    to what drift explains: to the fraction of its variance over the stack that remains after twice the variance between
+    tiles is subtracted (empirical Bayes, as Efron and Morris 1975 shrink means), and to none where that is little.
 
     Parameters
     ----------
-    histograms : (Z, bins) ndarray
-        Background voxels of each slice; an empty slice takes the map of its neighbours.
-    variances : (Z, 2) ndarray, optional
-        Variances of each slice's location and spread, from `jackknife_variance`. Without them, all variation is drift.
+    tiles : (Z, T, 2) ndarray
+        Location in grey values, and spread, of each tile of the slices, from `location_and_spread`. A slice of NaN takes the map
+        of its neighbours. A single tile leaves nothing to shrink by: all variation is drift.
 
     Returns
     -------
     (Z, 2) ndarray of float64
-        Gain g and offset o, in bins: bin k of a slice is at g k + o on the scale of the stack.
+        Gain g and offset o: the intensity v of a slice is at g v + o on the scale of the stack.
     """
-    usable = np.flatnonzero(histograms.sum(axis=1) > 0)
-    found = location_and_spread(histograms[usable])
-    away = np.median(found, axis=0) - found
-    if variances is not None:
-        tissue = _TISSUE * variances[usable].mean(axis=0)
-        away *= np.clip(1 - tissue / np.maximum(away.var(axis=0), 1e-12), 0, 1)
+    usable = np.flatnonzero(np.isfinite(tiles).all(axis=(1, 2)))
+    found = tiles[usable]
+    count = found.shape[1]
+    around = np.stack(
+        [np.median(found[max(0, z - _AROUND) : z + _AROUND + 1], axis=0) for z in range(len(found))]
+    )
+    # The border of the resin sweeps over whole rows of tiles: of a slow change, each row is one observation.
+    away = _drift(around - found, count) + _drift(np.median(around, axis=0) - around, np.sqrt(count))
     gains = np.clip(np.exp(away[:, 1]), 1 / _MAX_GAIN, _MAX_GAIN)
-    offsets = found[:, 0] + away[:, 0] - gains * found[:, 0]
-    everywhere = np.arange(len(histograms))
+    # The median of the tiles' own locations: the place on the scale at which the move was measured.
+    middle = np.median(found[:, :, 0], axis=1)
+    offsets = middle + away[:, 0] - gains * middle
+    everywhere = np.arange(len(tiles))
     return np.stack([np.interp(everywhere, usable, column) for column in (gains, offsets)], axis=1)
+
+
+def _drift(away: NDArray[np.float64], observations: float) -> NDArray[np.float64]:
+    """Return the move (Z, 2) that the tiles (Z, T, 2) of a slice have in common, shrunk to what drift explains.
+
+    `observations` is the number of tiles that change independently of each other.
+    """
+    move = np.median(away, axis=1)
+    # The variance of a median is pi / 2 times that of a mean.
+    tissue = _TISSUE * (np.pi / 2 * away.var(axis=1) / observations).mean(axis=0)
+    drift = 1 - tissue / np.maximum(move.var(axis=0), 1e-12)
+    return np.asarray(move * np.where(drift > _CLEAR, drift, 0.0))
 
 
 def map_histograms(

@@ -21,7 +21,7 @@ from spherovem_core.nanoparticles.binning import (
     rebin,
 )
 from spherovem_core.nanoparticles.candidate_level import candidate_level
-from spherovem_core.nanoparticles.contrast_drift import jackknife_variance, map_histograms, match_slices
+from spherovem_core.nanoparticles.contrast_drift import location_and_spread, map_histograms, match_slices
 from spherovem_core.nanoparticles.contrast_heights import count_maxima
 from spherovem_core.nanoparticles.local_contrast import (
     ContrastFilters,
@@ -56,8 +56,8 @@ class SliceCounts(NamedTuple):
     ----------
     binning, histogram
         Bins, and number of voxels per bin.
-    variance : (2,) ndarray
-        Variance of location (bins squared) and spread that comes from the tissue; see `jackknife_variance`.
+    tiles : (T, 2) ndarray
+        Location in grey values, and spread, of each tile of the slice; see `location_and_spread`.
     spread
         Half the distance between the 16 % and the 84 % quantile in a tile of the slice (median over the tiles), in grey values.
     noise
@@ -68,7 +68,7 @@ class SliceCounts(NamedTuple):
 
     binning: Binning
     histogram: NDArray[np.uint32]
-    variance: NDArray[np.float64]
+    tiles: NDArray[np.float64]
     spread: float
     noise: float
     heights: NDArray[np.int64]
@@ -86,8 +86,8 @@ class SliceStatistics:
         Bins of the histograms.
     histograms : (Z, bins) ndarray of uint32
         Number of voxels of each slice.
-    variances : (Z, 2) ndarray of float64
-        See `SliceCounts.variance`.
+    tiles : (Z, T, 2) ndarray of float64
+        See `SliceCounts.tiles`; NaN in a slice that is not counted.
     spreads, noises : (Z,) ndarray of float64
         See `SliceCounts`.
     heights : (Z, openings, bins) ndarray of int64
@@ -100,7 +100,7 @@ class SliceStatistics:
 
     binning: Binning
     histograms: NDArray[np.uint32]
-    variances: NDArray[np.float64]
+    tiles: NDArray[np.float64]
     spreads: NDArray[np.float64]
     noises: NDArray[np.float64]
     heights: NDArray[np.int64]
@@ -110,9 +110,7 @@ class SliceStatistics:
     @cached_property
     def maps(self) -> NDArray[np.float64]:
         """Gain and offset (Z, 2): gain * v + offset is on the scale of the stack, in grey values."""
-        gains, offsets = match_slices(self.histograms, self.variances).T
-        zero = self.binning.offset + 0.5 * (self.binning.width - 1)
-        return np.stack([gains, offsets * self.binning.width + zero * (1 - gains)], axis=1)
+        return match_slices(self.tiles)
 
     @property
     def noise(self) -> float:
@@ -205,9 +203,11 @@ def _count_slice(
     if z in sampled:
         noise = _noise_sd(oriented)
         heights = _count_heights(image, filters, parameters, spread)
-    return SliceCounts(
-        binning, binned.sum(axis=0).astype(np.uint32), jackknife_variance(binned), spread, noise, heights
-    )
+    located = location_and_spread(binned)
+    # From bins to grey values.
+    located[:, 0] = binning.offset + binning.width * (located[:, 0] + 0.5) - 0.5
+    located[:, 1] += np.log(binning.width)
+    return SliceCounts(binning, binned.sum(axis=0).astype(np.uint32), located, spread, noise, heights)
 
 
 def _count_heights(
@@ -245,19 +245,18 @@ def _gather(
         )
     binning = common_binning([entry.binning for _, entry in rows])
     histograms = np.zeros((len(counts), binning.count), np.uint32)
-    variances, spreads = np.zeros((len(counts), 2)), np.zeros(len(counts))
+    tiles, spreads = np.full((len(counts), *rows[0][1].tiles.shape), np.nan), np.zeros(len(counts))
     noises, heights = (
         np.full(len(counts), np.nan),
         np.zeros((len(counts), *rows[0][1].heights.shape), np.int64),
     )
     for z, entry in rows:
         histograms[z] = rebin(entry.histogram, entry.binning, binning)
-        variances[z] = entry.variance / (binning.width**2, 1.0)
-        spreads[z], noises[z], heights[z] = entry.spread, entry.noise, entry.heights
+        tiles[z], spreads[z], noises[z], heights[z] = entry.tiles, entry.spread, entry.noise, entry.heights
     return SliceStatistics(
         binning,
         histograms,
-        variances,
+        tiles,
         spreads,
         noises,
         heights,

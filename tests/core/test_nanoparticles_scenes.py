@@ -143,7 +143,7 @@ def test_bad_slices_count_for_nothing_and_are_searched(scene: Scene) -> None:
     assert not counts.histograms[[4, 11]].any()
     assert not counts.heights[[4, 11]].any()
     usual = collect_statistics(scene.image, COARSE_NM, parameters)
-    for name in ("histograms", "variances", "spreads", "noises", "heights"):
+    for name in ("histograms", "tiles", "spreads", "noises", "heights"):
         ours, theirs = (np.delete(getattr(c, name), [4, 11], axis=0) for c in (counts, usual))
         np.testing.assert_array_equal(ours, theirs)
     image[[4, 11]] = image[[3, 10]]
