@@ -26,6 +26,8 @@ from spherovem_core.spacing import SpacingNm
 
 # A body as compact as a ball is one particle: its fill relative to a ball's, and its axes.
 _COMPACT_FILL, _COMPACT_LATERAL, _COMPACT_AXIAL = 0.88, 1.25, 1.35
+# Half a ball fills 0.92 of the ellipsoid with its moments, a flat cap 0.85.
+_CAP_FILL = 0.85
 # ... unless it has more than this many times the diameter of a single particle: four that touch have 1.59 times, six 1.82 times.
 _COMPACT_CLUMP = 1.5
 # Balls explain a body if the mean squared residual, in contrasts, is less than this and the noise, and the contrast between
@@ -111,7 +113,9 @@ def split_clumps(
     """
     diameters = measure_sizes(table, response, reader.spacing_nm, reader.detection.smooth_noise).diameter_nm
     solid, whole = is_solid(table, reader), _looks_whole(table, diameters, response)
-    singles = diameters[solid & whole & (diameters <= largest_diameter(parameters))]
+    # What the border leaves of a particle does not show its size.
+    uncut = ~table.cut.to_numpy(np.bool_)
+    singles = diameters[solid & whole & uncut & (diameters <= largest_diameter(parameters))]
     single = evident_diameter(singles)
     known = parameters.expected_diameter_nm or single.diameter_nm
     pieces: dict[int, list[FoundObject]] = {}
@@ -129,8 +133,9 @@ def split_clumps(
         return SplitObjects(_merge(objects, pieces), single, None)
     if parameters.expected_diameter_nm is None:
         known = _with_all_kinds(known, singles)
+    widest = np.fmax(diameters, table.cap_nm.to_numpy(np.float64))
     several = solid & np.where(
-        whole, diameters > _COMPACT_CLUMP * known[1], diameters > np.minimum(1.1 * known[0], known[1])
+        whole, widest > _COMPACT_CLUMP * known[1], diameters > np.minimum(1.1 * known[0], known[1])
     )
     clumps = may_be_clump(table, diameters, several, _MOST_PARTICLES ** (1 / 3) * known[1])
     pieces = _split(objects, clumps, known, reader, blur, execution)
@@ -154,9 +159,10 @@ def is_solid(table: pd.DataFrame, reader: CropReader) -> NDArray[np.bool_]:
 def _looks_whole(
     table: pd.DataFrame, diameters: NDArray[np.float64], response: BallResponse
 ) -> NDArray[np.bool_]:
-    """Mark the objects that are as compact as a ball."""
+    """Mark the objects that are as compact as a ball, or as its cap."""
+    compact = np.where(np.isnan(table.cap_nm), 1.0, _CAP_FILL) * _COMPACT_FILL
     return np.asarray(
-        (table.fill > _COMPACT_FILL * response.fill_of(diameters))
+        (table.fill > compact * response.fill_of(diameters))
         & (table.lateral < _COMPACT_LATERAL)
         & (table.axial < _COMPACT_AXIAL)
     )

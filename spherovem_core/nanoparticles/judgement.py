@@ -213,11 +213,12 @@ def object_faults(
     above_ground = (objects.level - objects.ground).to_numpy(np.float64)
     small = section < 4 * pixel
     lateral, axial = objects.lateral.to_numpy(), objects.axial.to_numpy()
+    widest = np.fmax(np.where(deep, section, 0), np.where(objects.piece, 0, objects.cap_nm))
     faults = {
         "joins something larger": ~objects.isolated.to_numpy(),
         "faint": (contrast < least * min_contrast)
         & ((contrast < _FAINT_BESIDE * min_contrast) | (above_ground < min_contrast)),
-        "too large": np.maximum(diameter_nm, np.where(deep, section, 0)) > high,
+        "too large": np.maximum(diameter_nm, widest) > high,
         "too small": whole & (diameter_nm < low),
         "diffuse": whole & (section < _DIFFUSE * diameter_nm),
         "elongated": lateral > np.where(small | ~whole, _LATERAL_SMALL, _LATERAL),
@@ -261,8 +262,8 @@ def _odds(
     alike = faint | (np.isin(reason, _CLASS_FAULTS) & (contrast >= least))
     weights = np.where(faint[alike], _OF_FAINT, _round_relatives(objects[alike]))
     weights *= np.where(passed, 1 - share, 1.0)[alike]
-    # An object says nothing on the density at its own place.
-    own = share[passed] / (2 * np.pi * np.prod(_PARTICLE_WIDTH))
+    # An object says nothing on the density at its own place, nor do the other pieces of its body.
+    own = _density_of_body(place[passed], objects.body.to_numpy()[passed], _PARTICLE_WIDTH, share[passed])
     beforehand = _BEFOREHAND / (2 * np.pi * np.prod(_OTHER_WIDTH))
     company = _density(place[passed], place[passed], _PARTICLE_WIDTH, share[passed])
     particles = np.maximum(company - own, 0) + beforehand
@@ -302,6 +303,22 @@ def _round_relatives(others: pd.DataFrame) -> NDArray[np.float64]:
     streak = (others.axial < _STREAK_AXIAL).to_numpy()
     droplet = ((others.lateral < _DROPLET_LATERAL) & (others.fill > _DROPLET_FILL)).to_numpy()
     return np.where(streak, _OF_STREAK, np.where(droplet, _OF_DROPLET, _OF_IRREGULAR))
+
+
+def _density_of_body(
+    at: NDArray[np.float64],
+    body: NDArray[np.int64],
+    widths: tuple[float, float],
+    weights: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Estimate the density at places (N, 2) of the points of the same body."""
+    own = weights.copy()
+    order = np.argsort(body, kind="stable")
+    for group in np.split(order, np.flatnonzero(np.diff(body[order])) + 1):
+        if len(group) > 1:
+            away = (at[group, None] - at[group]) / np.asarray(widths)
+            own[group] = np.exp(-0.5 * (away**2).sum(axis=2)) @ weights[group]
+    return own / (2 * np.pi * float(np.prod(widths)))
 
 
 def _density(

@@ -230,7 +230,9 @@ def _objects_of(
             around,
             crop.intensity,
         )
-        parts = (part for body in bodies for part in without_streaks(body, crop.smooth.shape))
+        parts = (
+            part for body in bodies for part in without_streaks(body, crop.smooth.shape, crop.inside_volume)
+        )
         out.append([_measured_body(part, crop, reader) for part in parts])
     return out
 
