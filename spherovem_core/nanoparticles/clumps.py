@@ -42,6 +42,8 @@ _MOST_VOLUME = 2.5
 _AS_LARGE = 1.04
 # ... or, of so many, have less than this part of the others' share of the body to themselves.
 _OWN_PART, _MOST_FEW, _FEWEST_FILLING = 0.7, 0.25, 7
+# ... unless they leave less than this unexplained: clumps of 8 leave 0.001 to 0.01.
+_FAITHFUL = 0.01
 _FAINT = 0.85
 _FEWEST_SINGLES, _RANGE = 8, (0.05, 0.95)
 _FEWEST_VOXELS = 16
@@ -209,11 +211,15 @@ def _split_one(
     if known is None and not _is_consistent(fit, len(body.voxels)):
         return []
     noise = reader.detection.noise / max(body.contrast, 1e-6)
-    if len(fit) < 2 or not _explains(fit, clump, reader.spacing_nm, blur_nm, blur.depth_nm, noise):
+    if len(fit) < 2:
+        return []
+    drawn = unexplained(fit, clump, reader.spacing_nm, blur_nm, blur.depth_nm)
+    residual = drawn[0] - noise**2
+    if not _explains(fit, clump, reader.spacing_nm, residual, drawn[1]):
         return []
     if known is not None and np.quantile(fit.diameters_nm, 2 / 3) > _AS_LARGE * known[1]:
         return []
-    if _overlap(fit, pieces, mask, reader.spacing_nm):
+    if residual > _FAITHFUL and _overlap(fit, pieces, mask, reader.spacing_nm):
         return []
     parts = [
         np.argwhere(pieces == n).astype(np.int32) + low.astype(np.int32)
@@ -270,22 +276,22 @@ def _is_consistent(fit: ComponentFit, voxels: int) -> bool:
 
 
 def _explains(
-    fit: ComponentFit,
-    clump: ClumpImage,
-    spacing_nm: SpacingNm,
-    blur_nm: float,
-    depth_nm: float,
-    noise: float,
+    fit: ComponentFit, clump: ClumpImage, spacing_nm: SpacingNm, residual: float, contrast: float
 ) -> bool:
-    """Return whether the fitted balls draw the image of a body: a patch of chromatin can be cut into balls, but not drawn."""
-    residual, contrast = unexplained(fit, clump, spacing_nm, blur_nm, depth_nm)
+    """Return whether the fitted balls draw the image of a body: a patch of chromatin can be cut into balls, but not drawn.
+
+    Parameters
+    ----------
+    fit, clump, spacing_nm
+        Balls, and the body.
+    residual, contrast
+        From `unexplained`; the residual beyond that of noise.
+    """
     # A lower contrast than that of balls is excused where little is left unexplained: the blur may be more than was measured.
     excused = min((contrast - _CONTRASTS[0]) / (_CONTRASTS[1] - _CONTRASTS[0]), 1.0)
     volume = np.pi / 6 * (fit.diameters_nm**3).sum() / (clump.mask.sum() * np.prod(spacing_nm))
     rimmed = contrast > _CONTRASTS[1] and volume < _RIMMED_VOLUME
-    return bool(
-        volume < _MOST_VOLUME and residual - noise**2 < (_RIMMED if rimmed else UNEXPLAINED * excused)
-    )
+    return bool(volume < _MOST_VOLUME and residual < (_RIMMED if rimmed else UNEXPLAINED * excused))
 
 
 def unexplained(
