@@ -36,6 +36,8 @@ _OTHER_WIDTH = (0.8, 0.15)
 _BEFOREHAND = 0.5
 # ... and of other objects: where nothing else stands out, a faint maximum of the texture still may be one.
 _OTHERS_BEFOREHAND = 0.15
+# ... and among the faintest, up to 1.1 times the contrast of candidates, one is expected; beyond 1.5 times no more.
+_FAINTEST_BEFOREHAND, _FAINTEST = 1.0, (1.1, 1.5)
 # Spread of the shape of a ball many pixels wide: ratio of the axes in the plane, logarithm of that along z, relative fill,
 # logarithm of the relative width of the edge; and the width in
 # pixels below which it grows.
@@ -147,8 +149,8 @@ def judge(
         share = np.where(reason == "", np.minimum(2 * sharp / (1 + sharp), 1.0), sharp / (1 + sharp))
         share[objects.piece.to_numpy()] = 1.0
         odds = np.zeros(len(objects))
-        odds[passed] = _odds(objects, diameter_nm, passed, classes, share, min_contrast)
-        odds[passed] /= _USUAL_ROUNDNESS
+        company = _odds(objects, diameter_nm, passed, classes, share, min_contrast)
+        odds[passed] = company / _USUAL_ROUNDNESS
         as_clump = np.where(clump, _CLUMP_ROUNDNESS * odds * sharp, 0.0)
         odds *= np.where(objects.piece.to_numpy(), 1.0, np.minimum(sharp, _MOST_SHARP))
         pixel = pixel_nm(spacing_nm)
@@ -160,6 +162,16 @@ def judge(
         odds[~single] = 0.0
         asked = np.flatnonzero(single & _in_doubt(objects, odds, pixel))
         odds[asked] *= likeness(asked)
+        # What is no ball, or not even inside, casts doubt on what is like it: half of the lysosomes look even.
+        told = odds / (1 + odds)
+        doubt = np.zeros(len(objects))
+        doubt[asked] = 1 - told[asked]
+        share[asked] = np.minimum(share[asked], told[asked])
+        again = _odds(objects, diameter_nm, passed, classes, share, min_contrast, doubt)
+        changed = np.ones(len(objects))
+        changed[passed] = np.minimum(again / company, 1.0)
+        odds[asked] *= changed[asked]
+        as_clump *= changed
         better = np.maximum(odds, as_clump)
         confidence = better / (1 + better)
         as_clump[odds / (1 + odds) >= parameters.min_confidence] = 0.0
@@ -249,10 +261,12 @@ def _odds(
     reason: NDArray[np.object_],
     share: NDArray[np.float64],
     min_contrast: NDArray[np.float64],
+    doubt: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
     """Estimate the odds of the objects that pass by the company they keep: their density over that of others like them.
 
-    Each object counts to the particles with its `share`, and to the others, if it is one of a class, with the rest.
+    Each object counts to the particles with its `share`, and to the others, if it is one of a class, with the rest. Objects
+    without a fault count to the others with their `doubt`.
     """
     contrast = contrast_of(objects)
     place = _places(objects, diameter_nm)
@@ -268,7 +282,13 @@ def _odds(
     company = _density(place[passed], place[passed], _PARTICLE_WIDTH, share[passed])
     particles = np.maximum(company - own, 0) + beforehand
     others = _density(place[passed], place[alike], _OTHER_WIDTH, weights)
-    return np.asarray(particles / (others + _OTHERS_BEFOREHAND / (2 * np.pi * np.prod(_OTHER_WIDTH))))
+    if doubt is not None:
+        others += _density(place[passed], place, _OTHER_WIDTH, doubt)
+        others -= doubt[passed] / (2 * np.pi * np.prod(_OTHER_WIDTH))
+        others = np.maximum(others, 0.0)
+    above = np.log(np.maximum(contrast / np.maximum(min_contrast, 1e-6), 1e-3))[passed]
+    expected = np.interp(above, np.log(_FAINTEST), (_FAINTEST_BEFOREHAND, _OTHERS_BEFOREHAND))
+    return np.asarray(particles / (others + expected / (2 * np.pi * np.prod(_OTHER_WIDTH))))
 
 
 def _roundness(
