@@ -36,8 +36,9 @@ _OTHER_WIDTH = (0.8, 0.15)
 _BEFOREHAND = 0.5
 # ... and of other objects: where nothing else stands out, a faint maximum of the texture still may be one.
 _OTHERS_BEFOREHAND = 0.15
-# ... and among the faintest, up to 1.1 times the contrast of candidates, one is expected; beyond 1.5 times no more.
-_FAINTEST_BEFOREHAND, _FAINTEST = 1.0, (1.1, 1.5)
+# ... and so is this part of the maxima of the texture that may be candidates: among the faintest, up to 1.1 times the contrast of
+# candidates; beyond 1.5 times they are none.
+_ROUND_MAXIMA, _FAINTEST = 0.05, (1.1, 1.5)
 # Spread of the shape of a ball many pixels wide: ratio of the axes in the plane, logarithm of that along z, relative fill,
 # logarithm of the relative width of the edge; and the width in
 # pixels below which it grows.
@@ -99,6 +100,7 @@ def judge(
     likeness: Callable[[NDArray[np.int64]], NDArray[np.float64]],
     thickness_nm: Callable[[NDArray[np.int64]], NDArray[np.float64]],
     slope_noise: float,
+    false_candidates: float,
 ) -> Judgement:
     """Judge objects by their own shape, and by the company they keep.
 
@@ -130,6 +132,8 @@ def judge(
         Gives the diameter of the largest ball inside some of the objects.
     slope_noise
         Standard deviation of a slope along an axis that comes from noise, in grey values per nm.
+    false_candidates
+        Number of maxima of the texture that may be candidates.
     """
     reason = object_faults(objects, diameter_nm, min_contrast, response, blur, spacing_nm, parameters)
     fair = object_faults(objects, diameter_nm, min_contrast, response, blur, spacing_nm, parameters, _DIM)
@@ -149,7 +153,7 @@ def judge(
         share = np.where(reason == "", np.minimum(2 * sharp / (1 + sharp), 1.0), sharp / (1 + sharp))
         share[objects.piece.to_numpy()] = 1.0
         odds = np.zeros(len(objects))
-        company = _odds(objects, diameter_nm, passed, classes, share, min_contrast)
+        company = _odds(objects, diameter_nm, passed, classes, share, min_contrast, false_candidates)
         odds[passed] = company / _USUAL_ROUNDNESS
         as_clump = np.where(clump, _CLUMP_ROUNDNESS * odds * sharp, 0.0)
         odds *= np.where(objects.piece.to_numpy(), 1.0, np.minimum(sharp, _MOST_SHARP))
@@ -161,13 +165,17 @@ def judge(
         as_clump[reason == "faint"] *= _OF_DIM
         odds[~single] = 0.0
         asked = np.flatnonzero(single & _in_doubt(objects, odds, pixel))
-        odds[asked] *= likeness(asked)
+        found = likeness(asked)
+        odds[asked] *= found
+        # A body as compact as a ball is no clump, if it is no ball.
+        compact = (objects.lateral.to_numpy() < _DROPLET_LATERAL) & (objects.fill.to_numpy() > _DROPLET_FILL)
+        as_clump[asked] *= np.where(compact[asked], np.minimum(found, 1.0), 1.0)
         # What is no ball, or not even inside, casts doubt on what is like it: half of the lysosomes look even.
         told = odds / (1 + odds)
         doubt = np.zeros(len(objects))
         doubt[asked] = 1 - told[asked]
         share[asked] = np.minimum(share[asked], told[asked])
-        again = _odds(objects, diameter_nm, passed, classes, share, min_contrast, doubt)
+        again = _odds(objects, diameter_nm, passed, classes, share, min_contrast, false_candidates, doubt)
         changed = np.ones(len(objects))
         changed[passed] = np.minimum(again / company, 1.0)
         odds[asked] *= changed[asked]
@@ -261,6 +269,7 @@ def _odds(
     reason: NDArray[np.object_],
     share: NDArray[np.float64],
     min_contrast: NDArray[np.float64],
+    false_candidates: float,
     doubt: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
     """Estimate the odds of the objects that pass by the company they keep: their density over that of others like them.
@@ -287,7 +296,8 @@ def _odds(
         others -= doubt[passed] / (2 * np.pi * np.prod(_OTHER_WIDTH))
         others = np.maximum(others, 0.0)
     above = np.log(np.maximum(contrast / np.maximum(min_contrast, 1e-6), 1e-3))[passed]
-    expected = np.interp(above, np.log(_FAINTEST), (_FAINTEST_BEFOREHAND, _OTHERS_BEFOREHAND))
+    faintest = _OTHERS_BEFOREHAND + _ROUND_MAXIMA * false_candidates
+    expected = np.interp(above, np.log(_FAINTEST), (faintest, _OTHERS_BEFOREHAND))
     return np.asarray(particles / (others + expected / (2 * np.pi * np.prod(_OTHER_WIDTH))))
 
 
