@@ -227,7 +227,7 @@ def _split_one(
     ]
     measured = measured_pieces(body, parts, crop, reader, entry.body)
     return [
-        replace(part, piece=True, fitted_nm=float(diameter))
+        replace(part, island=entry.island, piece=True, fitted_nm=float(diameter))
         for part, diameter in zip(measured, fit.diameters_nm, strict=True)
     ]
 

@@ -285,8 +285,8 @@ def _odds(
     alike = faint | (np.isin(reason, _CLASS_FAULTS) & (contrast >= least))
     weights = np.where(faint[alike], _OF_FAINT, _round_relatives(objects[alike]))
     weights *= np.where(passed, 1 - share, 1.0)[alike]
-    # An object says nothing on the density at its own place, nor do the other pieces of its body.
-    own = _density_of_body(place[passed], objects.body.to_numpy()[passed], _PARTICLE_WIDTH, share[passed])
+    # An object says nothing on the density at its own place, nor do the others that its island was cut into.
+    own = _density_of_island(place[passed], objects.island.to_numpy()[passed], _PARTICLE_WIDTH, share[passed])
     beforehand = _BEFOREHAND / (2 * np.pi * np.prod(_OTHER_WIDTH))
     company = _density(place[passed], place[passed], _PARTICLE_WIDTH, share[passed])
     particles = np.maximum(company - own, 0) + beforehand
@@ -335,16 +335,16 @@ def _round_relatives(others: pd.DataFrame) -> NDArray[np.float64]:
     return np.where(streak, _OF_STREAK, np.where(droplet, _OF_DROPLET, _OF_IRREGULAR))
 
 
-def _density_of_body(
+def _density_of_island(
     at: NDArray[np.float64],
-    body: NDArray[np.int64],
+    island: NDArray[np.int64],
     widths: tuple[float, float],
     weights: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Estimate the density at places (N, 2) of the points of the same body."""
+    """Estimate the density at places (N, 2) of the points of the same island."""
     own = weights.copy()
-    order = np.argsort(body, kind="stable")
-    for group in np.split(order, np.flatnonzero(np.diff(body[order])) + 1):
+    order = np.argsort(island, kind="stable")
+    for group in np.split(order, np.flatnonzero(np.diff(island[order])) + 1):
         if len(group) > 1:
             away = (at[group, None] - at[group]) / np.asarray(widths)
             own[group] = np.exp(-0.5 * (away**2).sum(axis=2)) @ weights[group]

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from spherovem_core.nanoparticles import find_particles
 from spherovem_core.nanoparticles.bodies import Body
-from spherovem_core.nanoparticles.judgement import _density_of_body
+from spherovem_core.nanoparticles.judgement import _density_of_island
 from spherovem_core.nanoparticles.piece_measures import _cap_diameter, _completed
 from spherovem_core.nanoparticles.streaks import without_streaks
 
@@ -106,7 +106,7 @@ def test_most_bodies_with_a_texture_inside_are_no_particles(mottle: float, least
 
 
 def test_pieces_of_one_body_are_one_witness() -> None:
-    at, body, widths = np.zeros((4, 2)), np.array([5, 2, 5, 5]), (0.1, 0.2)
+    at, island, widths = np.zeros((4, 2)), np.array([5, 2, 5, 5]), (0.1, 0.2)
     weights = np.array([1.0, 0.5, 0.25, 1.0])
-    found = _density_of_body(at, body, widths, weights) * 2 * np.pi * 0.02
+    found = _density_of_island(at, island, widths, weights) * 2 * np.pi * 0.02
     assert found == pytest.approx([2.25, 0.5, 2.25, 2.25])
