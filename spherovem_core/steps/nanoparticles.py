@@ -325,7 +325,7 @@ def _chapter() -> Chapter:
 NANOPARTICLES = Step(
     name="nanoparticles",
     stage="nanoparticles",
-    version=7,
+    version=8,
     parameters=lambda parameters: parameters.nanoparticles,
     inputs=(REGISTERED, SLICES, SPECIMEN),
     outputs=(LABELS, POSTERIOR, PARTICLES, OTHERS, MIXTURE),
