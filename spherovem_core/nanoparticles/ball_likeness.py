@@ -54,21 +54,31 @@ def ball_likeness(
         (ball, ball_sd), (patch, patch_sd) = _BALL, _PATCH
         # The texture of the tissue around a faint object disturbs its fit.
         contrast = max(entry.measures.level - entry.measures.surroundings, 1e-6)
-        ball_sd = float(np.hypot(ball_sd, _TEXTURE * reader.detection.min_contrast / contrast))
+        faintness = _TEXTURE * reader.detection.min_contrast / contrast
+        ball_sd = float(np.hypot(ball_sd, faintness))
         # A factor above that of a ball is no worse.
         ball_away, patch_away = min(factor - ball, 0) / ball_sd, max(factor - patch, 0) / patch_sd
         ratio = np.log(patch_sd / ball_sd) + 0.5 * (patch_away**2 - ball_away**2)
-        ratio += _log_evenness(texture, pairs, (reader.detection.noise / contrast) ** 2)
+        ratio += _log_evenness(texture, pairs, (reader.detection.noise / contrast) ** 2, faintness**2)
         out[n] = np.exp(np.clip(ratio, *np.log(_LIMITS)))
     return out
 
 
-def _log_evenness(texture: float, pairs: int, noise: float) -> float:
-    """Return the logarithm of the likelihood ratio of an even inside to a mottled one."""
+def _log_evenness(texture: float, pairs: int, noise: float, around: float) -> float:
+    """Return the logarithm of the likelihood ratio of an even inside to a mottled one.
+
+    Parameters
+    ----------
+    texture, pairs
+        From `_fit_ball`.
+    noise, around
+        Variance of the noise, and of what the texture of the tissue around adds, relative to the squared contrast.
+    """
     if pairs < _FEWEST_PAIRS:
         return 0.0
     mean, spread = _MOTTLED
-    even, mottled = (float(np.hypot(sd, noise / np.sqrt(pairs))) for sd in (_EVEN_SD, spread))
+    error = np.hypot(noise / np.sqrt(pairs), around)
+    even, mottled = (float(np.hypot(sd, error)) for sd in (_EVEN_SD, spread))
     # Still more texture is no likelier to be a particle's.
     even_away, mottled_away = max(texture, 0.0) / even, (min(texture, mean) - mean) / mottled
     return float(np.log(mottled / even) + 0.5 * (mottled_away**2 - even_away**2))
