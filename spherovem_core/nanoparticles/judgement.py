@@ -298,6 +298,8 @@ def _odds(
     above = np.log(np.maximum(contrast / np.maximum(min_contrast, 1e-6), 1e-3))[passed]
     faintest = _OTHERS_BEFOREHAND + _ROUND_MAXIMA * false_candidates
     expected = np.interp(above, np.log(_FAINTEST), (faintest, _OTHERS_BEFOREHAND))
+    # Balls that are fainter still have odds of their own (`_OF_DIM`).
+    expected = np.where(faint[passed], _OTHERS_BEFOREHAND, expected)
     return np.asarray(particles / (others + expected / (2 * np.pi * np.prod(_OTHER_WIDTH))))
 
 
