@@ -38,7 +38,7 @@ _BEFOREHAND = 0.5
 _OTHERS_BEFOREHAND = 0.15
 # ... and so is this part of the maxima of the texture that may be candidates: among the faintest, up to 1.1 times the contrast of
 # candidates; beyond 1.5 times they are none.
-_ROUND_MAXIMA, _FAINTEST = 0.05, (1.1, 1.5)
+_ROUND_MAXIMA, _FAINTEST = 0.03, (1.1, 1.5)
 # Spread of the shape of a ball many pixels wide: ratio of the axes in the plane, logarithm of that along z, relative fill,
 # logarithm of the relative width of the edge; and the width in
 # pixels below which it grows.
