@@ -36,6 +36,8 @@ class BallResponse:
         Largest smoothed intensity relative to the true contrast, at each place.
     outlined : (N,) ndarray
         Volume within the half-way outline relative to the true one.
+    signal : (N,) ndarray
+        Signal that the territory gathers relative to the whole: blur carries some beyond it.
     fill, slope : (N,) ndarray
         See `PieceMeasures`.
     """
@@ -44,6 +46,7 @@ class BallResponse:
     contrast: NDArray[np.float64]
     peak: NDArray[np.float64]
     outlined: NDArray[np.float64]
+    signal: NDArray[np.float64]
     fill: NDArray[np.float64]
     slope: NDArray[np.float64]
 
@@ -54,6 +57,10 @@ class BallResponse:
     def outlined_of(self, diameter_nm: NDArray[np.float64]) -> NDArray[np.float64]:
         """Interpolate the volume of balls within their half-way outline, relative to the true one."""
         return self._interpolate(diameter_nm, self.outlined)
+
+    def signal_of(self, diameter_nm: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Interpolate the part of the signal of balls that is gathered."""
+        return self._interpolate(diameter_nm, self.signal)
 
     def fill_of(self, diameter_nm: NDArray[np.float64]) -> NDArray[np.float64]:
         """Interpolate the fill of balls."""
@@ -104,11 +111,11 @@ def ball_response(
         executor=execution.executor, ahead=4 * max(1, execution.workers),
     )  # fmt: skip
     rows = [row for _, row in measured][::-1]
-    contrast, outlined, fill, slope, peak = (
+    contrast, outlined, signal, fill, slope, peak = (
         np.array(column, np.float64) for column in zip(*rows, strict=True)
     )
     rising = np.maximum.accumulate(contrast).astype(np.float64)
-    return BallResponse(diameters.astype(np.float64), rising, peak, outlined, fill, slope)
+    return BallResponse(diameters.astype(np.float64), rising, peak, outlined, signal, fill, slope)
 
 
 @lru_cache(maxsize=512)
@@ -118,8 +125,8 @@ def _measure_ball(
     depth_nm: float,
     blur_nm: float,
     smoothing_nm: tuple[float, float],
-) -> tuple[float, float, float, float, tuple[float, ...]]:
-    """Return contrast, outlined volume, fill and slope of a ball, and its peak at each place."""
+) -> tuple[float, float, float, float, float, tuple[float, ...]]:
+    """Return contrast, outlined volume, gathered signal, fill and slope of a ball, and its peak at each place."""
     around = body_surroundings(spacing_nm)
     measured, peaks = [], []
     for place in range(_PLACES):
@@ -132,13 +139,15 @@ def _measure_ball(
             continue
         body = bodies[0]
         piece = measure_pieces(sharp, soft, body, [body.voxels], (1, 1, 1), (999, 9999, 9999), spacing_nm)[0]
-        outlined = len(body.voxels) * float(np.prod(spacing_nm)) / (np.pi / 6 * diameter_nm**3)
-        measured.append((body.contrast / _CONTRAST, outlined, min(piece.fill, 1.2), piece.slope))
+        volume = np.pi / 6 * diameter_nm**3
+        outlined = len(body.voxels) * float(np.prod(spacing_nm)) / volume
+        signal = piece.signal / (_CONTRAST * volume)
+        measured.append((body.contrast / _CONTRAST, outlined, signal, min(piece.fill, 1.2), piece.slope))
     if not measured:
-        return 0.0, 1.0, 1.0, 1.0, tuple(peaks)
-    contrast, _, fill, slope = np.nanmedian(measured, axis=0)
-    outlined = float(np.mean([entry[1] for entry in measured]))
-    return float(contrast), outlined, float(fill), float(slope), tuple(peaks)
+        return 0.0, 1.0, 1.0, 1.0, 1.0, tuple(peaks)
+    contrast, _, _, fill, slope = np.nanmedian(measured, axis=0)
+    outlined, signal = np.mean([entry[1:3] for entry in measured], axis=0)
+    return float(contrast), float(outlined), float(signal), float(fill), float(slope), tuple(peaks)
 
 
 def render_ball(

@@ -19,7 +19,7 @@ _FLOOR = 2e-3
 # Objects that are fitted, and the fraction of them that is drawn best and whose blur counts.
 _MOST, _BEST = 60, 0.5
 # ... and how many must be drawn with at most this residual and agree on the blur, up to this factor.
-_FEWEST, _DRAWN, _AGREEING = 4, 0.02, 1.4
+_FEWEST, _DRAWN, _AGREEING = 4, 0.01, 1.4
 
 
 class FittedBlur(NamedTuple):

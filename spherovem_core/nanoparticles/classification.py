@@ -145,6 +145,7 @@ def _judge(
         likeness,
         thickness,
         reader.slope_noise,
+        1e-6 * parameters.false_candidates_per_million * float(np.prod(reader.source.shape)),
     )
     reason = judgement.reason.copy()
     kept = np.flatnonzero(reason == "")

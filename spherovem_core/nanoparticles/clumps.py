@@ -26,6 +26,8 @@ from spherovem_core.spacing import SpacingNm
 
 # A body as compact as a ball is one particle: its fill relative to a ball's, and its axes.
 _COMPACT_FILL, _COMPACT_LATERAL, _COMPACT_AXIAL = 0.88, 1.25, 1.35
+# Half a ball fills 0.92 of the ellipsoid with its moments, a flat cap 0.85.
+_CAP_FILL = 0.85
 # ... unless it has more than this many times the diameter of a single particle: four that touch have 1.59 times, six 1.82 times.
 _COMPACT_CLUMP = 1.5
 # Balls explain a body if the mean squared residual, in contrasts, is less than this and the noise, and the contrast between
@@ -40,6 +42,8 @@ _MOST_VOLUME = 2.5
 _AS_LARGE = 1.04
 # ... or, of so many, have less than this part of the others' share of the body to themselves.
 _OWN_PART, _MOST_FEW, _FEWEST_FILLING = 0.7, 0.25, 7
+# ... unless they leave less than this unexplained: clumps of 8 leave 0.001 to 0.01.
+_FAITHFUL = 0.01
 _FAINT = 0.85
 _FEWEST_SINGLES, _RANGE = 8, (0.05, 0.95)
 _FEWEST_VOXELS = 16
@@ -111,7 +115,9 @@ def split_clumps(
     """
     diameters = measure_sizes(table, response, reader.spacing_nm, reader.detection.smooth_noise).diameter_nm
     solid, whole = is_solid(table, reader), _looks_whole(table, diameters, response)
-    singles = diameters[solid & whole & (diameters <= largest_diameter(parameters))]
+    # What the border leaves of a particle does not show its size.
+    uncut = ~table.cut.to_numpy(np.bool_)
+    singles = diameters[solid & whole & uncut & (diameters <= largest_diameter(parameters))]
     single = evident_diameter(singles)
     known = parameters.expected_diameter_nm or single.diameter_nm
     pieces: dict[int, list[FoundObject]] = {}
@@ -129,8 +135,9 @@ def split_clumps(
         return SplitObjects(_merge(objects, pieces), single, None)
     if parameters.expected_diameter_nm is None:
         known = _with_all_kinds(known, singles)
+    widest = np.fmax(diameters, table.cap_nm.to_numpy(np.float64))
     several = solid & np.where(
-        whole, diameters > _COMPACT_CLUMP * known[1], diameters > np.minimum(1.1 * known[0], known[1])
+        whole, widest > _COMPACT_CLUMP * known[1], diameters > np.minimum(1.1 * known[0], known[1])
     )
     clumps = may_be_clump(table, diameters, several, _MOST_PARTICLES ** (1 / 3) * known[1])
     pieces = _split(objects, clumps, known, reader, blur, execution)
@@ -154,9 +161,10 @@ def is_solid(table: pd.DataFrame, reader: CropReader) -> NDArray[np.bool_]:
 def _looks_whole(
     table: pd.DataFrame, diameters: NDArray[np.float64], response: BallResponse
 ) -> NDArray[np.bool_]:
-    """Mark the objects that are as compact as a ball."""
+    """Mark the objects that are as compact as a ball, or as its cap."""
+    compact = np.where(np.isnan(table.cap_nm), 1.0, _CAP_FILL) * _COMPACT_FILL
     return np.asarray(
-        (table.fill > _COMPACT_FILL * response.fill_of(diameters))
+        (table.fill > compact * response.fill_of(diameters))
         & (table.lateral < _COMPACT_LATERAL)
         & (table.axial < _COMPACT_AXIAL)
     )
@@ -203,11 +211,15 @@ def _split_one(
     if known is None and not _is_consistent(fit, len(body.voxels)):
         return []
     noise = reader.detection.noise / max(body.contrast, 1e-6)
-    if len(fit) < 2 or not _explains(fit, clump, reader.spacing_nm, blur_nm, blur.depth_nm, noise):
+    if len(fit) < 2:
+        return []
+    drawn = unexplained(fit, clump, reader.spacing_nm, blur_nm, blur.depth_nm)
+    residual = drawn[0] - noise**2
+    if not _explains(fit, clump, reader.spacing_nm, residual, drawn[1]):
         return []
     if known is not None and np.quantile(fit.diameters_nm, 2 / 3) > _AS_LARGE * known[1]:
         return []
-    if _overlap(fit, pieces, mask, reader.spacing_nm):
+    if residual > _FAITHFUL and _overlap(fit, pieces, mask, reader.spacing_nm):
         return []
     parts = [
         np.argwhere(pieces == n).astype(np.int32) + low.astype(np.int32)
@@ -215,7 +227,7 @@ def _split_one(
     ]
     measured = measured_pieces(body, parts, crop, reader, entry.body)
     return [
-        replace(part, piece=True, fitted_nm=float(diameter))
+        replace(part, island=entry.island, piece=True, fitted_nm=float(diameter))
         for part, diameter in zip(measured, fit.diameters_nm, strict=True)
     ]
 
@@ -264,22 +276,22 @@ def _is_consistent(fit: ComponentFit, voxels: int) -> bool:
 
 
 def _explains(
-    fit: ComponentFit,
-    clump: ClumpImage,
-    spacing_nm: SpacingNm,
-    blur_nm: float,
-    depth_nm: float,
-    noise: float,
+    fit: ComponentFit, clump: ClumpImage, spacing_nm: SpacingNm, residual: float, contrast: float
 ) -> bool:
-    """Return whether the fitted balls draw the image of a body: a patch of chromatin can be cut into balls, but not drawn."""
-    residual, contrast = unexplained(fit, clump, spacing_nm, blur_nm, depth_nm)
+    """Return whether the fitted balls draw the image of a body: a patch of chromatin can be cut into balls, but not drawn.
+
+    Parameters
+    ----------
+    fit, clump, spacing_nm
+        Balls, and the body.
+    residual, contrast
+        From `unexplained`; the residual beyond that of noise.
+    """
     # A lower contrast than that of balls is excused where little is left unexplained: the blur may be more than was measured.
     excused = min((contrast - _CONTRASTS[0]) / (_CONTRASTS[1] - _CONTRASTS[0]), 1.0)
     volume = np.pi / 6 * (fit.diameters_nm**3).sum() / (clump.mask.sum() * np.prod(spacing_nm))
     rimmed = contrast > _CONTRASTS[1] and volume < _RIMMED_VOLUME
-    return bool(
-        volume < _MOST_VOLUME and residual - noise**2 < (_RIMMED if rimmed else UNEXPLAINED * excused)
-    )
+    return bool(volume < _MOST_VOLUME and residual < (_RIMMED if rimmed else UNEXPLAINED * excused))
 
 
 def unexplained(

@@ -36,6 +36,9 @@ _OTHER_WIDTH = (0.8, 0.15)
 _BEFOREHAND = 0.5
 # ... and of other objects: where nothing else stands out, a faint maximum of the texture still may be one.
 _OTHERS_BEFOREHAND = 0.15
+# ... and so is this part of the maxima of the texture that may be candidates: among the faintest, up to 1.1 times the contrast of
+# candidates; beyond 1.5 times they are none.
+_ROUND_MAXIMA, _FAINTEST = 0.03, (1.1, 1.5)
 # Spread of the shape of a ball many pixels wide: ratio of the axes in the plane, logarithm of that along z, relative fill,
 # logarithm of the relative width of the edge; and the width in
 # pixels below which it grows.
@@ -97,6 +100,7 @@ def judge(
     likeness: Callable[[NDArray[np.int64]], NDArray[np.float64]],
     thickness_nm: Callable[[NDArray[np.int64]], NDArray[np.float64]],
     slope_noise: float,
+    false_candidates: float,
 ) -> Judgement:
     """Judge objects by their own shape, and by the company they keep.
 
@@ -128,6 +132,8 @@ def judge(
         Gives the diameter of the largest ball inside some of the objects.
     slope_noise
         Standard deviation of a slope along an axis that comes from noise, in grey values per nm.
+    false_candidates
+        Number of maxima of the texture that may be candidates.
     """
     reason = object_faults(objects, diameter_nm, min_contrast, response, blur, spacing_nm, parameters)
     fair = object_faults(objects, diameter_nm, min_contrast, response, blur, spacing_nm, parameters, _DIM)
@@ -147,8 +153,8 @@ def judge(
         share = np.where(reason == "", np.minimum(2 * sharp / (1 + sharp), 1.0), sharp / (1 + sharp))
         share[objects.piece.to_numpy()] = 1.0
         odds = np.zeros(len(objects))
-        odds[passed] = _odds(objects, diameter_nm, passed, classes, share, min_contrast)
-        odds[passed] /= _USUAL_ROUNDNESS
+        company = _odds(objects, diameter_nm, passed, classes, share, min_contrast, false_candidates)
+        odds[passed] = company / _USUAL_ROUNDNESS
         as_clump = np.where(clump, _CLUMP_ROUNDNESS * odds * sharp, 0.0)
         odds *= np.where(objects.piece.to_numpy(), 1.0, np.minimum(sharp, _MOST_SHARP))
         pixel = pixel_nm(spacing_nm)
@@ -159,7 +165,21 @@ def judge(
         as_clump[reason == "faint"] *= _OF_DIM
         odds[~single] = 0.0
         asked = np.flatnonzero(single & _in_doubt(objects, odds, pixel))
-        odds[asked] *= likeness(asked)
+        found = likeness(asked)
+        odds[asked] *= found
+        # A body as compact as a ball is no clump, if it is no ball.
+        compact = (objects.lateral.to_numpy() < _DROPLET_LATERAL) & (objects.fill.to_numpy() > _DROPLET_FILL)
+        as_clump[asked] *= np.where(compact[asked], np.minimum(found, 1.0), 1.0)
+        # What is no ball, or not even inside, casts doubt on what is like it: half of the lysosomes look even.
+        told = odds / (1 + odds)
+        doubt = np.zeros(len(objects))
+        doubt[asked] = 1 - told[asked]
+        share[asked] = np.minimum(share[asked], told[asked])
+        again = _odds(objects, diameter_nm, passed, classes, share, min_contrast, false_candidates, doubt)
+        changed = np.ones(len(objects))
+        changed[passed] = np.minimum(again / company, 1.0)
+        odds[asked] *= changed[asked]
+        as_clump *= changed
         better = np.maximum(odds, as_clump)
         confidence = better / (1 + better)
         as_clump[odds / (1 + odds) >= parameters.min_confidence] = 0.0
@@ -213,11 +233,12 @@ def object_faults(
     above_ground = (objects.level - objects.ground).to_numpy(np.float64)
     small = section < 4 * pixel
     lateral, axial = objects.lateral.to_numpy(), objects.axial.to_numpy()
+    widest = np.fmax(np.where(deep, section, 0), np.where(objects.piece, 0, objects.cap_nm))
     faults = {
         "joins something larger": ~objects.isolated.to_numpy(),
         "faint": (contrast < least * min_contrast)
         & ((contrast < _FAINT_BESIDE * min_contrast) | (above_ground < min_contrast)),
-        "too large": np.maximum(diameter_nm, np.where(deep, section, 0)) > high,
+        "too large": np.maximum(diameter_nm, widest) > high,
         "too small": whole & (diameter_nm < low),
         "diffuse": whole & (section < _DIFFUSE * diameter_nm),
         "elongated": lateral > np.where(small | ~whole, _LATERAL_SMALL, _LATERAL),
@@ -248,10 +269,13 @@ def _odds(
     reason: NDArray[np.object_],
     share: NDArray[np.float64],
     min_contrast: NDArray[np.float64],
+    false_candidates: float,
+    doubt: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
     """Estimate the odds of the objects that pass by the company they keep: their density over that of others like them.
 
-    Each object counts to the particles with its `share`, and to the others, if it is one of a class, with the rest.
+    Each object counts to the particles with its `share`, and to the others, if it is one of a class, with the rest. Objects
+    without a fault count to the others with their `doubt`.
     """
     contrast = contrast_of(objects)
     place = _places(objects, diameter_nm)
@@ -261,13 +285,22 @@ def _odds(
     alike = faint | (np.isin(reason, _CLASS_FAULTS) & (contrast >= least))
     weights = np.where(faint[alike], _OF_FAINT, _round_relatives(objects[alike]))
     weights *= np.where(passed, 1 - share, 1.0)[alike]
-    # An object says nothing on the density at its own place.
-    own = share[passed] / (2 * np.pi * np.prod(_PARTICLE_WIDTH))
+    # An object says nothing on the density at its own place, nor do the others that its island was cut into.
+    own = _density_of_island(place[passed], objects.island.to_numpy()[passed], _PARTICLE_WIDTH, share[passed])
     beforehand = _BEFOREHAND / (2 * np.pi * np.prod(_OTHER_WIDTH))
     company = _density(place[passed], place[passed], _PARTICLE_WIDTH, share[passed])
     particles = np.maximum(company - own, 0) + beforehand
     others = _density(place[passed], place[alike], _OTHER_WIDTH, weights)
-    return np.asarray(particles / (others + _OTHERS_BEFOREHAND / (2 * np.pi * np.prod(_OTHER_WIDTH))))
+    if doubt is not None:
+        others += _density(place[passed], place, _OTHER_WIDTH, doubt)
+        others -= doubt[passed] / (2 * np.pi * np.prod(_OTHER_WIDTH))
+        others = np.maximum(others, 0.0)
+    above = np.log(np.maximum(contrast / np.maximum(min_contrast, 1e-6), 1e-3))[passed]
+    faintest = _OTHERS_BEFOREHAND + _ROUND_MAXIMA * false_candidates
+    expected = np.interp(above, np.log(_FAINTEST), (faintest, _OTHERS_BEFOREHAND))
+    # Balls that are fainter still have odds of their own (`_OF_DIM`).
+    expected = np.where(faint[passed], _OTHERS_BEFOREHAND, expected)
+    return np.asarray(particles / (others + expected / (2 * np.pi * np.prod(_OTHER_WIDTH))))
 
 
 def _roundness(
@@ -302,6 +335,22 @@ def _round_relatives(others: pd.DataFrame) -> NDArray[np.float64]:
     streak = (others.axial < _STREAK_AXIAL).to_numpy()
     droplet = ((others.lateral < _DROPLET_LATERAL) & (others.fill > _DROPLET_FILL)).to_numpy()
     return np.where(streak, _OF_STREAK, np.where(droplet, _OF_DROPLET, _OF_IRREGULAR))
+
+
+def _density_of_island(
+    at: NDArray[np.float64],
+    island: NDArray[np.int64],
+    widths: tuple[float, float],
+    weights: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Estimate the density at places (N, 2) of the points of the same island."""
+    own = weights.copy()
+    order = np.argsort(island, kind="stable")
+    for group in np.split(order, np.flatnonzero(np.diff(island[order])) + 1):
+        if len(group) > 1:
+            away = (at[group, None] - at[group]) / np.asarray(widths)
+            own[group] = np.exp(-0.5 * (away**2).sum(axis=2)) @ weights[group]
+    return own / (2 * np.pi * float(np.prod(widths)))
 
 
 def _density(

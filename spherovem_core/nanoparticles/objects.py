@@ -51,6 +51,8 @@ class FoundObject:
         Voxels within the half-way outline.
     body
         Number of its body, unique in the volume.
+    island
+        Number of the bright island that it is cut from: a body that a streak crosses falls into several.
     outlined
         True if the outline follows the surroundings; the heights within and beyond it are then set apart.
     piece
@@ -66,6 +68,7 @@ class FoundObject:
     height: NDArray[np.float32]
     inside: NDArray[np.bool_]
     body: int
+    island: int = 0
     outlined: bool = False
     piece: bool = False
     fitted_nm: float = float("nan")
@@ -171,8 +174,9 @@ def find_objects(
     for done, (own, (_, objects)) in enumerate(zip(groups, results, strict=True)):
         found |= dict(zip(own.tolist(), objects, strict=True))
         execution.report(done, len(groups))
-    ordered = (entry for number in sorted(found) for entry in found[number])
-    return [replace(entry, body=number) for number, entry in enumerate(ordered)]
+    ordered = [((number, entry.island), entry) for number in sorted(found) for entry in found[number]]
+    islands = {key: n for n, key in enumerate(dict.fromkeys(key for key, _ in ordered))}
+    return [replace(entry, body=n, island=islands[key]) for n, (key, entry) in enumerate(ordered)]
 
 
 def group_boxes(components: Components, reader: CropReader) -> list[NDArray[np.int64]]:
@@ -230,8 +234,12 @@ def _objects_of(
             around,
             crop.intensity,
         )
-        parts = (part for body in bodies for part in without_streaks(body, crop.smooth.shape))
-        out.append([_measured_body(part, crop, reader) for part in parts])
+        parts = (
+            (n, part)
+            for n, body in enumerate(bodies)
+            for part in without_streaks(body, crop.smooth.shape, crop.inside_volume)
+        )
+        out.append([replace(_measured_body(part, crop, reader), island=n) for n, part in parts])
     return out
 
 
@@ -272,7 +280,7 @@ def measured_pieces(
         if outlined:
             found = _inside_first(found)
         places = found.voxels + low.astype(np.int32)
-        out.append(FoundObject(measures, places, found.height, found.inside, number, outlined))
+        out.append(FoundObject(measures, places, found.height, found.inside, number, outlined=outlined))
     return out
 
 
@@ -293,11 +301,14 @@ def boxes_of(voxels: Sequence[NDArray[np.int32]]) -> NDArray[np.int64]:
 
 
 def object_table(objects: Sequence[FoundObject]) -> pd.DataFrame:
-    """Collect the measures of objects in a table, with the columns of `PieceMeasures`, ``body``, ``piece`` and ``fitted_nm``."""
+    """Collect the measures of objects in a table, with the columns of `PieceMeasures`, ``body``, ``island``, ``piece`` and
+    ``fitted_nm``.
+    """
     rows: list[Any] = [entry.measures for entry in objects]
     table = pd.DataFrame(rows, columns=list(PieceMeasures._fields))
     table = table.astype({"isolated": bool, "cut": bool})
     table["body"] = np.array([entry.body for entry in objects], np.int64)
+    table["island"] = np.array([entry.island for entry in objects], np.int64)
     table["piece"] = np.array([entry.piece for entry in objects], np.bool_)
     table["fitted_nm"] = np.array([entry.fitted_nm for entry in objects], np.float64)
     return table

@@ -30,7 +30,8 @@ class PieceMeasures(NamedTuple):
     section_nm
         Diameter of the circle with the area of the largest cross-section.
     lateral, axial
-        Ratio of the principal axes in the plane, and of the extent along z to that in the plane; 1 for a ball.
+        Ratio of the principal axes in the plane, and of the extent along z to that in the plane; 1 for a ball, also for one that
+        a side of the volume cuts.
     fill
         Volume relative to the ellipsoid with the same moments; 1 for an ellipsoid, less for an irregular body.
     edge_nm
@@ -44,6 +45,8 @@ class PieceMeasures(NamedTuple):
         True if the border of the volume cuts it.
     isolated
         See `Body`.
+    cap_nm
+        Diameter of the ball of which it is the cap; NaN where no side of the volume cuts it.
     """
 
     box: tuple[int, int, int, int, int, int]
@@ -61,6 +64,7 @@ class PieceMeasures(NamedTuple):
     ground: float
     cut: bool
     isolated: bool
+    cap_nm: float = float("nan")
 
 
 def contrast_of(objects: pd.DataFrame) -> NDArray[np.float64]:
@@ -169,6 +173,8 @@ def measure_survey(
     box = [int(n) + int(origin[axis % 3]) for axis, n in enumerate(found.box)]
     voxel, pixel = float(steps.prod()), float(steps[1] * steps[2])
     outer, inner = (np.sqrt(count * pixel / np.pi) for count in (found.outer, found.inner))
+    sides = [box[axis] == 0 or box[axis + 3] == volume_shape[axis] for axis in (1, 2)]
+    completed = _completed(found.moments, sides)
     return PieceMeasures(
         box=tuple(box),  # type: ignore[arg-type]
         voxels=int(found.size),
@@ -177,15 +183,41 @@ def measure_survey(
         surroundings=body.surroundings,
         signal=float(found.excess * voxel),
         section_nm=float(np.sqrt(4 / np.pi * found.section * pixel)),
-        lateral=_lateral_ratio(found.moments),
-        axial=_axial_ratio(found.moments, steps),
+        lateral=_lateral_ratio(completed),
+        axial=_axial_ratio(completed, steps),
         fill=_fill(found.moments, float(found.weight * voxel)),
         edge_nm=float(outer - inner),
         slope=float(found.slope),
         ground=body.ground,
         cut=min(box[:3]) == 0 or any(n == end for n, end in zip(box[3:], volume_shape, strict=True)),
         isolated=body.isolated,
+        cap_nm=_cap_diameter(found.moments, sides),
     )
+
+
+def _completed(moments: NDArray[np.float64], sides: Sequence[bool]) -> NDArray[np.float64]:
+    """Complete the moments of a piece that a side of the volume cuts: what it hides makes a cap as wide across as along the side.
+
+    A rod that lies askew stays one, by its mixed moment.
+    """
+    out = moments.copy()
+    for axis, cut in zip((1, 2), sides, strict=True):
+        if cut:
+            out[axis, axis] = max(moments[1, 1], moments[2, 2])
+    return out
+
+
+def _cap_diameter(moments: NDArray[np.float64], sides: Sequence[bool]) -> float:
+    """Return the diameter of the ball whose cap has these moments.
+
+    A cap of height h whose base has the radius a belongs to a ball of the radius (a² + h²) / 2h. Its variance along the base is
+    a² / 6, and that of its height h² / 18, as long as h is small against a: half a ball measures 10 % too much.
+    """
+    if sum(sides) != 1:
+        return float("nan")
+    across, along = (moments[1, 1], moments[2, 2]) if sides[0] else (moments[2, 2], moments[1, 1])
+    height = np.sqrt(18 * max(across, 1e-6))
+    return float(6 * along / height + height)
 
 
 def _lateral_ratio(moments: NDArray[np.float64]) -> float:

@@ -17,8 +17,9 @@ _LEAST, _MOST = 0.5, 1.0
 _LOG_LIMIT = 20.0
 # Narrower objects, in pixels, have too short an outline.
 _FEWEST_PX = 3.0
-# The slopes say half as much where the blur is assumed, and where noise of the slope is this fraction of it.
-_ASSUMED, _NOISY = 0.5, 0.3
+# The slopes say half as much where the blur is assumed, where the border of the volume cuts an object that fades (it shows the
+# middle of a particle, or its end), and where noise of the slope is this fraction of it.
+_ASSUMED, _CUT, _NOISY = 0.5, 0.5, 0.3
 # Median of the squared length of a plane vector of unit normal variables.
 _MEDIAN_SQUARE = 2 * np.log(2)
 
@@ -56,6 +57,5 @@ def sharpness_odds(
     ratio = np.log(other_sd / sd) + away
     ratio *= (1.0 if measured else _ASSUMED) / (1 + (noisy / _NOISY) ** 2)
     shown = np.isfinite(slope) & (objects.section_nm.to_numpy() > _FEWEST_PX * pixel_nm(spacing_nm))
-    # The border of the volume shows the middle of a particle, or its end.
-    ratio = np.where(objects.cut.to_numpy(np.bool_), np.maximum(ratio, 0.0), ratio)
+    ratio = np.where(objects.cut.to_numpy(np.bool_) & (ratio < 0), _CUT * ratio, ratio)
     return np.asarray(np.exp(np.clip(np.where(shown, ratio, 0.0), -_LOG_LIMIT, _LOG_LIMIT)))

@@ -22,6 +22,8 @@ _FEWEST = 5
 # Rise of the level of objects of ten voxels, and of larger ones (`Body.level` is a high quantile), in standard deviations of
 # the noise.
 _NOISE_BIAS = (0.8, 0.5)
+# A territory gathers at least this part of the signal: 0.66 of a ball of 6 pixels blurred by 2 pixels.
+_LEAST_GATHERED = 0.5
 # Width in pixels, and depth in slices, up to which the signal, and from which the outline gives the volume: the number of slices
 # above half the contrast depends on where between two slices the centre lies.
 _BY_OUTLINE, _DEEP_OUTLINE = (4.5, 7.0), (2.0, 4.0)
@@ -76,8 +78,9 @@ def measure_sizes(
 ) -> Sizes:
     """Measure volumes: of small objects from their signal, of large ones from their outline.
 
-    Blur and thick slices spread the signal of an object, and keep its sum: divided by its contrast, it is the volume. They
-    also lower the contrast of a small one. Its contrast is therefore divided by what they leave of a ball of its size, and
+    Blur and thick slices spread the signal of an object, and keep its sum: divided by its contrast, it is the volume. What blur
+    carries beyond the voxels around the outline is added, as it is for a ball of its size. Both also lower the contrast of
+    a small one. Its contrast is therefore divided by what they leave of a ball of its size, and
     where little is left, the contrast of the larger particles of its population is taken instead. The signal of an object
     many pixels wide gathers whatever lies around it (the membrane of its vesicle); where it is several slices deep, the
     volume within its half-way outline, over that of a ball of its size, is surer. A piece of a clump has the volume of the
@@ -101,17 +104,20 @@ def measure_sizes(
     """
     measured = np.maximum(contrast_of(objects), 1e-3)
     signal = np.maximum(objects.signal.to_numpy(np.float64), 1e-3)
-    contrast, left = measured.copy(), np.ones(len(measured))
+    contrast, left, gathered = measured.copy(), np.ones(len(measured)), signal
     for _ in range(_ROUNDS):
         # The level of a small object is that of its brightest voxels, which noise brightens.
         own = _own_part(left)
         raised = noise * (_NOISE_BIAS[0] * (1 - own) + _NOISE_BIAS[1] * own)
-        left = response.contrast_of(_diameter(signal / contrast))
+        diameter = _diameter(gathered / contrast)
+        left, gathered = response.contrast_of(diameter), signal / _gathered_part(response, diameter)
         contrast = np.maximum(measured - raised, 0.5 * measured) / np.maximum(left, 0.1)
     if population is not None:
         surroundings = objects.surroundings.to_numpy(np.float64)
-        contrast = _share_contrast(contrast, signal, left, surroundings, population, selection)
-    volume = _mix_with_outlined(signal / contrast, objects.voxels.to_numpy(np.float64), response, spacing_nm)
+        contrast = _share_contrast(contrast, gathered, left, surroundings, population, selection)
+    volume = _mix_with_outlined(
+        gathered / contrast, objects.voxels.to_numpy(np.float64), response, spacing_nm
+    )
     fitted = objects.fitted_nm.to_numpy(np.float64)
     volume = np.where(np.isnan(fitted), volume, np.pi / 6 * fitted**3)
     return Sizes(contrast, volume, left > _SURE)
@@ -130,6 +136,11 @@ def _mix_with_outlined(
         diameter / spacing_nm[0], _DEEP_OUTLINE
     )
     return (1 - part) * volume + part * outlined
+
+
+def _gathered_part(response: BallResponse, diameter_nm: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the part of the signal that the territory gathers; thin slices meet small balls in the middle: no more."""
+    return np.clip(response.signal_of(diameter_nm), _LEAST_GATHERED, 1.0)
 
 
 def _own_part(left: NDArray[np.float64]) -> NDArray[np.float64]:

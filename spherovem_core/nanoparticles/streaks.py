@@ -14,9 +14,10 @@ from spherovem_core.nanoparticles.local_outline import mask_in_box
 _LONG = 1.6
 # Streaks are at most two pixels high: an opening by three by three pixels removes them. Parts of fewer voxels go with them.
 _FEWEST = 8
+_MARGIN = 2
 
 
-def without_streaks(body: Body, shape: tuple[int, ...]) -> list[Body]:
+def without_streaks(body: Body, shape: tuple[int, ...], inside_volume: NDArray[np.bool_]) -> list[Body]:
     """Cut a long body into its thick parts and the thin rest.
 
     Parameters
@@ -25,6 +26,8 @@ def without_streaks(body: Body, shape: tuple[int, ...]) -> list[Body]:
         A body in a crop.
     shape
         Shape of the crop.
+    inside_volume : (3, 2) ndarray of bool
+        True for the faces of the crop that lie inside the volume: what another face cuts goes on beyond it.
 
     Returns
     -------
@@ -33,8 +36,10 @@ def without_streaks(body: Body, shape: tuple[int, ...]) -> list[Body]:
     """
     if not _is_long(body):
         return [body]
-    mask, low = mask_in_box(body.voxels, margin=1)
-    thick = open_slices(mask)
+    mask, low = mask_in_box(body.voxels, margin=_MARGIN)
+    thick = open_slices(_continued(mask, low, shape, inside_volume)) & mask
+    if thick.any():
+        thick = _with_caps(thick, mask)
     filled = int(thick.sum())
     if filled < _FEWEST or filled > 0.9 * mask.sum():
         return [body]
@@ -52,6 +57,30 @@ def without_streaks(body: Body, shape: tuple[int, ...]) -> list[Body]:
             parts.append(replace(body, voxels=voxels, isolated=not _touches(voxels, shape, body)))
     rest = np.argwhere(mask & ~thick)
     return [*parts, replace(body, voxels=np.asarray(rest + low, np.int32))] if len(rest) else parts
+
+
+def _continued(
+    mask: NDArray[np.bool_],
+    low: NDArray[np.integer],
+    shape: tuple[int, ...],
+    inside_volume: NDArray[np.bool_],
+) -> NDArray[np.bool_]:
+    """Continue a mask beyond the sides of the volume, within its margin."""
+    out = mask.copy()
+    for axis in (1, 2):
+        planes = np.moveaxis(out, axis, 0)
+        if low[axis] + _MARGIN == 0 and not inside_volume[axis, 0]:
+            planes[:_MARGIN] = planes[_MARGIN]
+        if low[axis] + out.shape[axis] - _MARGIN == shape[axis] and not inside_volume[axis, 1]:
+            planes[-_MARGIN:] = planes[-_MARGIN - 1]
+    return out
+
+
+def _with_caps(thick: NDArray[np.bool_], mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Add what joins thick voxels along z: the ends of small particles are narrow, and no streaks."""
+    along = np.zeros((3, 3, 3), np.bool_)
+    along[:, 1, 1] = True
+    return np.asarray(ndimage.binary_propagation(thick, along, mask))
 
 
 def _is_long(body: Body) -> bool:

@@ -18,6 +18,7 @@ BLUR = AcquisitionBlur(10.0, 30.0, 50.0, 20)
 BALL = {
     "level": 210.0, "surroundings": 120.0, "section_nm": 240.0, "lateral": 1.05, "axial": 1.0, "fill": 1.0,
     "edge_nm": 30.0, "slope": 0.02, "ground": 120.0, "cut": False, "isolated": True, "piece": False,
+    "cap_nm": np.nan,
 }  # fmt: skip
 
 
@@ -47,6 +48,7 @@ def test_ball_has_no_fault() -> None:
         ("joins something larger", {"isolated": False}),
         ("faint", {"level": 135.0}),
         ("too large", {"section_nm": 800.0}),
+        ("too large", {"cap_nm": 800.0, "cut": True}),
         ("elongated", {"lateral": 4.0}),
         ("flat", {"axial": 0.1}),
         ("column", {"axial": 4.0}),
