@@ -157,12 +157,13 @@ def run_maps(quick: bool, seeds: list[int]) -> int:
         worst = float(errors(case.treated(truth, parameters), truth, case.shape).max())
         beyond += worst > LIMIT_PX
         print(f"  {case.name:44s} error {worst:.3f} px, limit {LIMIT_PX}")
-    by_jitter: dict[float, list[tuple[float, float, float, str]]] = {}
+    by_jitter: dict[float, list[tuple[float, float, float, str, float]]] = {}
     for case in grid(quick, seeds):
         truth, plain = case.truth(), case.truth(with_steps=False)
         worst = float(errors(case.treated(truth, parameters), truth, case.shape).max())
         own = float(errors(case.treated(plain, parameters), plain, case.shape).max())
-        by_jitter.setdefault(case.jitter_px, []).append((worst - own, worst, known_steps(case), case.name))
+        row = (worst - own, worst, known_steps(case), case.name, own)
+        by_jitter.setdefault(case.jitter_px, []).append(row)
     for jitter, found in sorted(by_jitter.items()):
         excess, known = np.array([row[0] for row in found]), np.array([row[2] for row in found])
         missed = excess > LIMIT_PX + known
@@ -170,7 +171,10 @@ def run_maps(quick: bool, seeds: list[int]) -> int:
         print(
             f"  {len(found)} cases, jitter {jitter} px: more than without the jumps by median {np.median(excess):.3f}, "
             f"95 % {np.quantile(excess, 0.95):.3f}, worst {excess.max():.3f} px; at most {LIMIT_PX}: "
-            f"{np.mean(excess <= LIMIT_PX):.1%}; beyond that and what known slices of the jumps leave: {missed.sum()}"
+            f"{np.mean(excess <= LIMIT_PX):.1%}; beyond that and what known slices of the jumps leave: {missed.sum()}; "
+            f"in all, mean of the worst slices {np.mean([row[1] for row in found]):.2f}, worst "
+            f"{max(row[1] for row in found):.2f} px, without the jumps {np.mean([row[4] for row in found]):.2f} and "
+            f"{max(row[4] for row in found):.2f} px"
         )
         for row in sorted(row for row, late in zip(found, missed, strict=True) if late)[-3:]:
             print(f"    beyond: {row[3]}: {row[0]:.2f} more, {row[1]:.2f} in all, known {row[2]:.2f}")
