@@ -4,9 +4,11 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-from _interval_fit import distance_errors, matched, right_objects
+from _interval_fit import LEAST_IOU, distance_errors, matched, right_objects
+from _interval_rows import IntervalRows
 from numpy.typing import NDArray
 
+from spherovem_core.output.counting_evidence import counting_evidence
 from spherovem_core.output.dose_intervals import particle_totals, with_dose_intervals
 from spherovem_core.output.object_intervals import AREA_ERROR, area_interval
 from spherovem_core.output.particle_error_weights import COMMON_SIZE_SD
@@ -53,7 +55,7 @@ def object_coverage(objects: pd.DataFrame) -> Iterator[str]:
 
 
 def particle_coverage(particles: pd.DataFrame) -> Iterator[str]:
-    """Yield a line per quantity of particles, doses and totals."""
+    """Yield a line on the volumes of particles, of all and by kind of phantom."""
     own = matched(particles)
     errors = np.concatenate(
         [
@@ -70,12 +72,23 @@ def particle_coverage(particles: pd.DataFrame) -> Iterator[str]:
         here = (own["case"] == case).to_numpy()
         ends = (volume * np.exp(-reach), volume * np.exp(reach))
         yield report(f"volume of a particle, {case}", truth[here], volume[here], *(end[here] for end in ends))
-    rows = [row for _, phantom in particles.groupby("seed") for row in _totals(phantom)]
-    frame = pd.DataFrame(rows, columns=["quantity", "truth", "value", "low", "high"])
+
+
+def dose_coverage(rows: IntervalRows) -> Iterator[str]:
+    """Yield a line per count and volume: of the acquisition, of those in cells, and of each cell."""
+    tables = [
+        _doses(IntervalRows(*(part[part["seed"] == seed] for part in astuple_of(rows))))
+        for seed in rows.particles["seed"].unique()
+    ]
+    frame = pd.concat(tables, ignore_index=True)
     for quantity, group in frame.groupby("quantity", sort=False):
-        yield report(
-            str(quantity), *(group[name].to_numpy(float) for name in ("truth", "value", "low", "high"))
-        )
+        columns = (group[name].to_numpy(float) for name in ("truth", "value", "low", "high"))
+        yield report(str(quantity), *columns)
+
+
+def astuple_of(rows: IntervalRows) -> tuple[pd.DataFrame, ...]:
+    """Return the tables of rows in the order of their fields."""
+    return rows.objects, rows.particles, rows.cells, rows.others
 
 
 def distance_coverage(particles: pd.DataFrame, objects: pd.DataFrame) -> Iterator[str]:
@@ -111,44 +124,59 @@ def distance_coverage(particles: pd.DataFrame, objects: pd.DataFrame) -> Iterato
         )
 
 
-def _totals(rows: pd.DataFrame) -> Iterator[tuple[str, float, float, float, float]]:
+def found_and_true(particles: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Divide the rows of a phantom's particles into those of found ones, as the final table has them, and of true ones."""
+    found = particles[particles["label"].notna()].assign(corrected=False, excluded=False)
+    found["parent_cell"] = found["parent_cell"].astype(np.int64)
+    true = particles[particles["true"] > 0].drop_duplicates("true")
+    return found, true
+
+
+def _doses(rows: IntervalRows) -> pd.DataFrame:
     """Compare number and volume of all particles, and those of each cell that was found, with the truth."""
-    spacing, noise = rows["spacing"].iloc[0], rows["noise"].dropna().iloc[0]
-    found = rows[rows["label"].notna()].assign(corrected=False, excluded=False)
-    found["parent_cell"] = found["cell"].fillna(0).astype(np.int64)
-    true = rows[rows["true"] > 0].drop_duplicates("true")
-    table = particle_totals(found, spacing, noise).set_index("quantity")
-    for name, truth in (
-        ("nanoparticle_count", float(len(true))),
-        ("nanoparticle_volume", float(true["v_exact"].sum())),
-    ):
-        yield (f"total, {name}", truth, *table.loc[name, ["found", "low", "high"]])
-    pairs = found[found["parent_match"] > 0][["parent_cell", "parent_match"]].drop_duplicates()
-    pairs = pairs[~pairs["parent_match"].duplicated(keep=False)]
-    if pairs.empty:
-        return
-    volumes = found.groupby("parent_cell")["volume_um3"].sum().reindex(pairs["parent_cell"]).to_numpy()
-    cells = pd.DataFrame(
-        {
-            "label": pairs["parent_cell"].to_numpy(),
-            "volume_um3": 1.0,
-            "volume_low_um3": 1.0,
-            "volume_high_um3": 1.0,
-            "nanoparticle_volume_um3": volumes,
-        }
+    spacing, noise = rows.particles["spacing"].iloc[0], rows.particles["noise"].dropna().iloc[0]
+    found, true = found_and_true(rows.particles)
+    limit = float(rows.others["detection_limit_nm"].max()) if len(rows.others) else 0.0
+    evidence = counting_evidence(
+        rows.others,
+        found,
+        spacing,
+        rows.particles["shape"].iloc[0],
+        limit,
+        lambda others: others["parent_cell"].to_numpy(),
     )
-    doses = with_dose_intervals(cells, found, spacing, noise)
-    counted = (
-        true.groupby("true_cell")["v_exact"].agg(["size", "sum"]).reindex(pairs["parent_match"]).fillna(0)
-    )
-    counts = found.groupby("parent_cell").size().reindex(pairs["parent_cell"]).to_numpy()
-    for number, dose in enumerate(doses.itertuples()):
-        size, volume = counted.iloc[number]
-        yield (
-            "a cell, nanoparticle_count", float(size), float(counts[number]),
-            dose.nanoparticle_count_low, dose.nanoparticle_count_high,
-        )  # fmt: skip
-        yield (
-            "a cell, nanoparticle_volume", float(volume), float(volumes[number]),
-            dose.nanoparticle_volume_low_um3, dose.nanoparticle_volume_high_um3,
-        )  # fmt: skip
+    table = particle_totals(found, spacing, noise, evidence).set_index("quantity")
+    inside = true[true["true_parent"] > 0]
+    lines = []
+    for name, own in (("", true), ("_in_cells", inside)):
+        for quantity, truth in (("count", float(len(own))), ("volume", float(own["v_exact"].sum()))):
+            ends = table.loc[f"nanoparticle_{quantity}{name}", ["found", "low", "high"]]
+            lines.append((f"total, {quantity}{name}", truth, *ends))
+    held = found.groupby("parent_cell")["volume_um3"].agg(["size", "sum"])
+    cells = rows.cells.merge(
+        held.rename(columns={"size": "found", "sum": "nanoparticle_volume_um3"}),
+        left_on="label",
+        right_index=True,
+        how="left",
+    ).fillna({"found": 0, "nanoparticle_volume_um3": 0.0})
+    area = cells["surface_area_um2"]
+    # As with_object_intervals.
+    for end, other in (("low", "high"), ("high", "low")):
+        cells[f"volume_{end}_um3"] = cells["volume_um3"] - area * cells[f"boundary_shift_{other}_um"]
+    doses = with_dose_intervals(cells, found, spacing, noise, evidence=evidence)
+    known = doses["true"].notna()
+    truth = true.groupby("true_parent")["v_exact"].agg(["size", "sum"]).reindex(doses["true"]).fillna(0.0)
+    groups = {
+        "a cell": known,
+        "a cell with particles": known & (doses["found"] > 0),
+        "a right cell": known & (doses["iou"] > LEAST_IOU),
+    }
+    for group, chosen in groups.items():
+        for name, right, value, unit in (
+            ("count", truth["size"], doses["found"], ""),
+            ("volume", truth["sum"], doses["nanoparticle_volume_um3"], "_um3"),
+        ):
+            ends = [doses[f"nanoparticle_{name}_{end}{unit}"] for end in ("low", "high")]
+            values = [np.asarray(each, float)[chosen.to_numpy()] for each in (right, value, *ends)]
+            lines += [(f"{group}, {name}", *each) for each in zip(*values, strict=True)]
+    return pd.DataFrame(lines, columns=["quantity", "truth", "value", "low", "high"])

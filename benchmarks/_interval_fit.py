@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import linprog, minimize
-from scipy.stats import chi2
 
 from spherovem_core.output.object_intervals import area_interval
 from spherovem_core.review.boundary_shift import boundary_unit_um, coarseness
@@ -106,16 +105,9 @@ def fit_particles(particles: pd.DataFrame) -> None:
     medians = own.groupby("seed")["error"].median()
     print(f"COMMON_SIZE_SD = {np.sqrt((medians**2).mean()):.3f}  # mean {medians.mean():.3f}")
     by_seed = [totals(rows) for _, rows in particles.groupby("seed")]
-    true, hit, _, expected, variance, missed, size = (
+    _, hit, _, expected, variance, missed, size = (
         np.array(each, float) for each in zip(*by_seed, strict=True)
     )
-    recall = hit / true
-    mean = hit.sum() / true.sum()
-    excess = max(float(recall.var(ddof=1) - (mean * (1 - mean) / true).mean()), 1e-5)
-    # Few phantoms know the variance between phantoms badly: the upper end of its one-sided 90 % interval.
-    excess *= (len(true) - 1) / float(chi2.ppf(0.1, len(true) - 1))
-    total = max(mean * (1 - mean) / excess - 1, 5.0)
-    print(f"RECALL = ({total * mean:.1f}, {total * (1 - mean):.1f})  # mean {mean:.3f}")
     print(f"MISSED_SIZE = {np.nanmean(missed / size):.2f}")
     odds = ((hit - expected) ** 2 - variance) / variance**2
     print(

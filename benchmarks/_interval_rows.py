@@ -1,5 +1,7 @@
 """Objects and particles of segmented phantoms with what is measured of them, and with the truth."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +10,15 @@ import pandas as pd
 from _review_bases import EDGE, FLOW_SPACING_NM, IN_PLACE, flows_of, masks_of
 from numpy.typing import NDArray
 
-from spherovem_core.label_statistics import collect_label_statistics
-from spherovem_core.nanoparticles import find_particles
+from spherovem_core.label_statistics import CENTROID_COLUMNS, collect_label_statistics
+from spherovem_core.nanoparticles import Particles, find_particles
 from spherovem_core.parameters import ObjectParameters
-from spherovem_core.review import ReviewLevel
+from spherovem_core.review import ReviewLevel, examine_labels
 from spherovem_core.review.suspects import examine_all, truncated_fractions
 from spherovem_core.segmentation import PlacedVolume
 from spherovem_core.shape import measure_labels
 from spherovem_core.spacing import SpacingNm, voxel_volume_um3
-from spherovem_core.spatial import distance_to_nucleus
+from spherovem_core.spatial import distance_to_nucleus, measure_centroids, measure_membrane_gaps
 from spherovem_core.synthetic.phantom import Phantom, make_phantom
 
 CASES: dict[str, dict[str, Any]] = {
@@ -28,22 +30,56 @@ CASES: dict[str, dict[str, Any]] = {
 """Kinds of phantoms, which take turns; two of them are scenes with resin, a spheroid's surface and droplets."""
 
 FIRST_SEED = 1000
+LEAST_FRACTION = 0.5
+"""Fraction of a particle that its cell holds at least (`min_parent_fraction`)."""
 LEAST_UM: dict[str, float] = {"cells": 2.0, "nuclei": 1.0}
 Labels = NDArray[np.uint32]
 
 
-def interval_rows(seed: int, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return objects and particles of a phantom, from files of an earlier call where there are such."""
+@dataclass(frozen=True)
+class IntervalRows:
+    """Rows of one or more phantoms.
+
+    Attributes
+    ----------
+    objects
+        Cells and nuclei that were found, with the truth.
+    particles
+        Particles, found and true.
+    cells
+        Cells as in the final table, with their particles and those of the true cell that they share most with.
+    others
+        Other objects that stand out, with the cell at their centroid.
+    """
+
+    objects: pd.DataFrame
+    particles: pd.DataFrame
+    cells: pd.DataFrame
+    others: pd.DataFrame
+
+
+def interval_rows(seed: int, folder: Path) -> IntervalRows:
+    """Return the rows of a phantom, from files of an earlier call where there are such."""
     case = list(CASES)[seed % len(CASES)]
-    places = [folder / f"{case}-{seed}-{what}.parquet" for what in ("objects", "particles")]
+    names = [part.name for part in fields(IntervalRows)]
+    places = [folder / f"{case}-{seed}-{what}.parquet" for what in names]
     if not all(place.exists() for place in places):
         folder.mkdir(parents=True, exist_ok=True)
-        for place, rows in zip(places, _rows_of(case, seed), strict=True):
-            rows.assign(case=case, seed=seed).to_parquet(place)
-    return pd.read_parquet(places[0]), pd.read_parquet(places[1])
+        rows = _rows_of(case, seed)
+        for place, name in zip(places, names, strict=True):
+            getattr(rows, name).assign(case=case, seed=seed).to_parquet(place)
+    return IntervalRows(*map(pd.read_parquet, places))
 
 
-def _rows_of(case: str, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+def joined(rows: Sequence[IntervalRows]) -> IntervalRows:
+    """Join the rows of several phantoms."""
+    names = [part.name for part in fields(IntervalRows)]
+    return IntervalRows(
+        *(pd.concat([getattr(each, name) for each in rows], ignore_index=True) for name in names)
+    )
+
+
+def _rows_of(case: str, seed: int) -> IntervalRows:
     settings = {"cell_diameter_um": 4.8, **CASES[case], "seed": FIRST_SEED + seed, **IN_PLACE}
     phantom = make_phantom(scenes=settings.pop("scenes", ()), **settings)
     flows = {kind: flows_of(phantom, kind) for kind in LEAST_UM}
@@ -56,7 +92,38 @@ def _rows_of(case: str, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
         for kind in LEAST_UM
     }
     objects = pd.concat([_object_rows(kind, phantom, labels, flows[kind]) for kind in LEAST_UM])
-    return objects, _particle_rows(phantom, labels)
+    found = find_particles(phantom.image, phantom.spacing_nm)
+    return IntervalRows(
+        objects,
+        particle_rows(phantom, labels, found),
+        cell_rows(phantom, labels, flows["cells"]),
+        other_rows(phantom, labels, found),
+    )
+
+
+def cell_rows(phantom: Phantom, labels: dict[str, Labels], flows: PlacedVolume) -> pd.DataFrame:
+    """Measure cells as the final table has them, with confidence and shift, and name the true cell of each."""
+    spacing = phantom.spacing_nm
+    level = ReviewLevel(labels["cells"], spacing, image=phantom.image, nuclei=labels["nuclei"])
+    review = examine_labels([level], flows=flows).confidence("cells", True)
+    shape = measure_labels(labels["cells"], spacing)[
+        ["label", "volume_um3", "surface_area_um2", "truncated_fraction"]
+    ]
+    match = _matches(labels["cells"], phantom.cells)[["true", "iou"]].reset_index()
+    # Two cells that share most with the same true one: neither has a truth.
+    match = match[~match["true"].duplicated(keep=False)]
+    return shape.merge(review, on="label", how="left").merge(match, on="label", how="left")
+
+
+def other_rows(phantom: Phantom, labels: dict[str, Labels], found: Particles) -> pd.DataFrame:
+    """List the other objects with their cells, and the detection limit in each row."""
+    others = found.others
+    at = np.rint(others[list(CENTROID_COLUMNS)].to_numpy() * 1000 / np.array(phantom.spacing_nm))
+    place = tuple(np.clip(at, 0, np.array(phantom.image.shape) - 1).astype(np.int64).T)
+    return others.assign(
+        parent_cell=labels["cells"][place].astype(np.int64),
+        detection_limit_nm=found.mixture.detection_limit_nm or 0.0,
+    )
 
 
 def _object_rows(kind: str, phantom: Phantom, labels: dict[str, Labels], flows: PlacedVolume) -> pd.DataFrame:
@@ -86,15 +153,22 @@ def _object_rows(kind: str, phantom: Phantom, labels: dict[str, Labels], flows: 
     return pd.DataFrame(rows)
 
 
-def _particle_rows(phantom: Phantom, labels: dict[str, Labels]) -> pd.DataFrame:
+def particle_rows(phantom: Phantom, labels: dict[str, Labels], found: Particles) -> pd.DataFrame:
     """Measure particles: volume and distance to the nucleus, found and true; all true ones have a row, also missed ones."""
-    found = find_particles(phantom.image, phantom.spacing_nm)
     table = found.table.set_index("label")
     match = _matches(found.labels, phantom.nanoparticles)
     table["true"] = match["true"].reindex(table.index).fillna(0).astype(np.int64)
     measured = _distances(found.labels, labels["cells"], labels["nuclei"], phantom.spacing_nm)
     right = _distances(phantom.nanoparticles, phantom.cells, phantom.nuclei, phantom.spacing_nm)
     table = table.join(measured)
+    table["parent_cell"] = table["cell"].where(table["parent_fraction"] >= LEAST_FRACTION, 0).fillna(0)
+    depth = measure_centroids(
+        table.reset_index(),
+        labels["cells"],
+        np.zeros(labels["cells"].shape, np.float32),
+        phantom.spacing_nm,
+    )
+    table["membrane_gap_um"] = measure_membrane_gaps(depth, phantom.spacing_nm)["membrane_gap_um"].to_numpy()
     rows = table.reset_index().merge(
         phantom.particles[["label", "volume_um3", "parent_cell"]]
         .rename(columns={"label": "true", "volume_um3": "v_exact", "parent_cell": "true_parent"})
@@ -107,7 +181,11 @@ def _particle_rows(phantom: Phantom, labels: dict[str, Labels]) -> pd.DataFrame:
     # A cell that was found stands for the true one that it shares most with.
     cells = _matches(labels["cells"], phantom.cells)
     rows["parent_match"] = rows["cell"].map(cells["true"]).fillna(0).astype(np.int64)
-    return rows.assign(noise=found.mixture.noise, spacing=[list(phantom.spacing_nm)] * len(rows))
+    return rows.assign(
+        noise=found.mixture.noise,
+        spacing=[list(phantom.spacing_nm)] * len(rows),
+        shape=[list(phantom.image.shape)] * len(rows),
+    )
 
 
 def _distances(particles: Labels, cells: Labels, nuclei: Labels, spacing: SpacingNm) -> pd.DataFrame:
@@ -117,9 +195,11 @@ def _distances(particles: Labels, cells: Labels, nuclei: Labels, spacing: Spacin
         {"label": particles[inside], "cell": cells[inside], "distance": distance[inside]}
     ).query("cell > 0")
     parts = voxels.groupby(["label", "cell"])["distance"].agg(["size", "mean", "min"]).reset_index()
+    counts = np.bincount(particles[inside])
+    parts["parent_fraction"] = parts["size"] / counts[parts["label"]]
     most = parts.sort_values("size", kind="stable").drop_duplicates("label", keep="last").set_index("label")
     return most.rename(columns={"mean": "distance", "min": "distance_min"})[
-        ["cell", "distance", "distance_min"]
+        ["cell", "parent_fraction", "distance", "distance_min"]
     ]
 
 

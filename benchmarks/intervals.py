@@ -17,11 +17,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from _audits import audit_scene, run_audit
-from _interval_coverage import distance_coverage, object_coverage, particle_coverage
+from _interval_coverage import distance_coverage, dose_coverage, object_coverage, particle_coverage
 from _interval_fit import fit_objects, fit_particles
-from _interval_rows import interval_rows
+from _interval_rows import interval_rows, joined
 from _peak_memory import peak_mib
 from _sampled_objects import SPREADS, WINDOWS, window_of_objects
 from scipy import stats
@@ -293,8 +292,8 @@ def _rank_correlation_of(rng: np.random.Generator, count: int, rho: float, fract
 def objects(seeds: int, folder: Path, fit: bool) -> None:
     """Print the coverage of the intervals of objects and particles, or fit them."""
     chosen = [seed for seed in range(seeds) if (seed // 4 % 2 == 0) == fit]
-    tables = [interval_rows(seed, folder) for seed in chosen]
-    own, particles = (pd.concat(each, ignore_index=True) for each in zip(*tables, strict=True))
+    rows = joined([interval_rows(seed, folder) for seed in chosen])
+    own, particles = rows.objects, rows.particles
     print(f"{len(chosen)} phantoms, seeds {', '.join(map(str, chosen))}")
     if fit:
         fit_objects(own)
@@ -303,7 +302,12 @@ def objects(seeds: int, folder: Path, fit: bool) -> None:
     print(
         "quantity, phantoms: intervals; hold the truth; lie above it; below it; median error, median width by median truth"
     )
-    for lines in (object_coverage(own), particle_coverage(particles), distance_coverage(particles, own)):
+    for lines in (
+        object_coverage(own),
+        particle_coverage(particles),
+        dose_coverage(rows),
+        distance_coverage(particles, own),
+    ):
         for line in lines:
             print(line, flush=True)
 

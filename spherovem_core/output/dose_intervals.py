@@ -1,12 +1,18 @@
 """Intervals of the dose of each cell, and of the totals of an acquisition."""
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from spherovem_core.output.cell_doubts import CellDoubts, cell_doubts
 from spherovem_core.output.column_order import before_marks
+from spherovem_core.output.counting_evidence import (
+    CountingEvidence,
+    cut_ratios,
+    number_of_rows,
+)
 from spherovem_core.output.particle_draws import FoundParticles, particle_intervals
 from spherovem_core.output.particle_intervals import volume_errors
 from spherovem_core.output.particle_places import PG_PER_UM3
@@ -17,7 +23,9 @@ Floats = NDArray[np.float64]
 
 IMPORTED = "imported particles have no confidence"
 NO_SIZE = "no particle was found that shows how large missed ones are"
-METHOD = "draws from confidences, recall and errors of volumes on phantoms"
+METHOD = (
+    "draws from confidences, unexplained other objects, particles at the border, recall and errors of volumes"
+)
 
 
 def with_dose_intervals(
@@ -26,12 +34,13 @@ def with_dose_intervals(
     spacing_nm: SpacingNm,
     noise: float | None,
     density_g_cm3: float | None = None,
+    evidence: CountingEvidence | None = None,
 ) -> pd.DataFrame:
     """Add the 95 % intervals of the particles of each cell.
 
-    They account for objects that are no particles, for particles that were missed, and for the errors of volumes
-    (`draw_particles`), and, in the fraction, for the volume of the cell. They take the parent of each particle as given. The
-    interval of a mass is that of the volume times the density, which is taken as exact.
+    They account for objects that are no particles, for particles that were missed, for the errors of volumes
+    (`draw_particles`), for a cell that is wrong or whose surface is shifted (`CellDoubts`), and, in the fraction, for the volume
+    of the cell. The interval of a mass is that of the volume times the density, which is taken as exact.
 
     Parameters
     ----------
@@ -43,6 +52,8 @@ def with_dose_intervals(
         Voxel size of the image, and standard deviation of its noise in grey values; None for imported particles.
     density_g_cm3
         Density of the particles.
+    evidence
+        On particles that were missed; None: none.
 
     Returns
     -------
@@ -55,8 +66,25 @@ def with_dose_intervals(
     counted = _counted(particles)
     owner = known.reindex(counted["parent_cell"]).to_numpy(np.float64)
     inside = np.isfinite(owner)
+    own, owner_row = counted[inside], owner[inside].astype(np.int64)
+    evidence = evidence or CountingEvidence()
+    volume_um3 = float(cells["volume_um3"].sum()) if len(cells) else 0.0
+    per_um3 = len(own) / volume_um3 if volume_um3 > 0 else 0.0
+    body_cell = known.reindex(evidence.body_cells).to_numpy(np.float64)
     ends = _ends(
-        counted[inside], owner[inside].astype(np.int64), len(cells), spacing_nm, noise, _usual(counted)
+        own,
+        Grouping(
+            owner_row,
+            len(cells),
+            np.isfinite(body_cell),
+            np.nan_to_num(body_cell).astype(np.int64),
+            cut_ratios(cells, evidence),
+            cell_doubts(cells, owner_row, own, per_um3),
+        ),
+        counted,
+        spacing_nm,
+        noise,
+        evidence,
     )
     mass = np.nan if density_g_cm3 is None else density_g_cm3 * PG_PER_UM3
     columns: dict[str, Floats] = {}
@@ -87,7 +115,12 @@ def _fraction(cells: pd.DataFrame, taken_up: Floats, end: str, other: str) -> Fl
     return found
 
 
-def particle_totals(particles: pd.DataFrame, spacing_nm: SpacingNm, noise: float | None) -> pd.DataFrame:
+def particle_totals(
+    particles: pd.DataFrame,
+    spacing_nm: SpacingNm,
+    noise: float | None,
+    evidence: CountingEvidence | None = None,
+) -> pd.DataFrame:
     """Compute number and volume of all particles of an acquisition, and of those in cells, with 95 % intervals.
 
     Returns
@@ -97,10 +130,21 @@ def particle_totals(particles: pd.DataFrame, spacing_nm: SpacingNm, noise: float
         ``method``. NaN for imported particles, and for volumes where no particle was found.
     """
     counted = _counted(particles)
+    evidence = evidence or CountingEvidence()
+    slivers = np.array([evidence.slivers])
+    every = np.ones(len(evidence.bodies), np.bool_)
+    alone = np.zeros(len(counted), np.int64), 1, every, np.zeros(len(every), np.int64), slivers
+    outside = counted["parent_cell"].to_numpy(np.int64) == 0
     rows = []
-    groups: Mapping[str, pd.DataFrame] = {"": counted, "_in_cells": counted[counted["parent_cell"] > 0]}
-    for suffix, own in groups.items():
-        ends = _ends(own, np.zeros(len(own), np.int64), 1, spacing_nm, noise, _usual(counted))
+    groups = {
+        "": (Grouping(*alone), counted),
+        "_in_cells": (
+            Grouping(*alone, outside=outside, body_outside=evidence.body_cells == 0),
+            counted[~outside],
+        ),
+    }
+    for suffix, (grouping, own) in groups.items():
+        ends = _ends(counted, grouping, counted, spacing_nm, noise, evidence)
         for name, unit_name, key, found in (
             (f"nanoparticle_count{suffix}", "nanoparticle_count", "count", float(len(own))),
             (f"nanoparticle_volume{suffix}", "volume_um3", "volume", float(own["volume_um3"].sum())),
@@ -116,28 +160,66 @@ def _usual(counted: pd.DataFrame) -> float:
     return float(counted["volume_um3"].mean()) if len(counted) else float("nan")
 
 
+@dataclass(frozen=True)
+class Grouping:
+    """Groups to which particles count.
+
+    Attributes
+    ----------
+    owner : (N,) ndarray of int64
+        Group of each particle.
+    groups
+        Number of groups.
+    with_body, body_owner : (M,) ndarray
+        Which bodies of the evidence count to a group, and to which.
+    slivers : (groups,) ndarray
+        Particles of which too little is left at the border, per particle of the group.
+    doubts
+        Of the cells that the groups are; None for the acquisition.
+    outside, body_outside
+        What lies in no cell, where only particles in cells count; None: all count.
+    """
+
+    owner: NDArray[np.int64]
+    groups: int
+    with_body: NDArray[np.bool_]
+    body_owner: NDArray[np.int64]
+    slivers: Floats
+    doubts: CellDoubts | None = None
+    outside: NDArray[np.bool_] | None = None
+    body_outside: NDArray[np.bool_] | None = None
+
+
 def _ends(
     own: pd.DataFrame,
-    owner: NDArray[np.int64],
-    groups: int,
+    grouping: Grouping,
+    counted: pd.DataFrame,
     spacing_nm: SpacingNm,
     noise: float | None,
-    usual_um3: float,
+    evidence: CountingEvidence,
 ) -> dict[str, Floats]:
     if noise is None:
-        unknown = np.full(groups, np.nan)
+        unknown = np.full(grouping.groups, np.nan)
         return dict.fromkeys(("count_low", "count_high", "volume_low", "volume_high"), unknown)
     confidence = np.nan_to_num(own["confidence"].to_numpy(np.float64), nan=1.0)
     if "corrected" in own:
         # A person made or looked at it.
         confidence = np.where(own["corrected"].to_numpy(bool), 1.0, confidence)
     found = FoundParticles(
-        owner,
-        groups,
+        grouping.owner,
+        grouping.groups,
         confidence,
         own["volume_um3"].to_numpy(np.float64),
         np.nan_to_num(volume_errors(own, spacing_nm, noise)),
-        usual_um3,
+        _usual(counted),
+        number_of_rows(own, counted),
+        evidence.bodies.of(grouping.with_body),
+        grouping.body_owner[grouping.with_body],
+        evidence.explained,
+        grouping.slivers,
+        grouping.doubts,
+        grouping.outside,
+        grouping.body_outside,
     )
     return particle_intervals(found)
 

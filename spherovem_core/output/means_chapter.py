@@ -6,7 +6,10 @@ from spherovem_core.report.page import Section, Table
 SHOWN = ("kind", "quantity", "unit", "mean", "mean_low", "mean_high", "whole_objects", "cut_objects", "note")
 
 SHOWN_TOTALS = ("quantity", "unit", "found", "low", "high", "note")
-TOTALS_TEXT = "95 %, for objects that are no particles, particles that were missed, and errors of volumes, as on phantoms"
+TOTALS_TEXT = (
+    "95 %, for objects that are no particles, other objects that may be some, particles that were missed or that the border "
+    "cuts, and errors of volumes"
+)
 
 
 def means_section(inputs: ReportInputs) -> Section:

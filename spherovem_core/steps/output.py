@@ -172,6 +172,8 @@ def _with_intervals(
     run: StepRun[PipelineParameters], tables: dict[str, "pd.DataFrame"]
 ) -> dict[str, "pd.DataFrame"]:
     """Add the intervals of objects, particles and doses, and the totals of the acquisition."""
+    from spherovem_core.label_statistics import CENTROID_COLUMNS
+    from spherovem_core.output.counting_evidence import counting_evidence, labels_at
     from spherovem_core.output.dose_intervals import particle_totals, with_dose_intervals
     from spherovem_core.output.object_intervals import with_object_intervals
     from spherovem_core.output.particle_intervals import with_particle_intervals
@@ -184,11 +186,23 @@ def _with_intervals(
     }
     labels = open_array(run.layout, nanoparticles.LABELS.group)
     spacing = labels.spacing_nm
-    noise = (read_document(run.layout, nanoparticles.MIXTURE) or {}).get("noise")
+    mixture = read_document(run.layout, nanoparticles.MIXTURE) or {}
+    noise = mixture.get("noise")
     particles = with_particle_intervals(tables["nanoparticles"], found["nuclei"], spacing, noise)
     density = run.parameters.output.particle_density_g_cm3
-    cells = with_dose_intervals(found["cells"], particles, spacing, noise, density)
-    totals = particle_totals(particles, spacing, noise)
+    own = open_array(run.layout, corrected_group("cells"))
+    evidence = counting_evidence(
+        run.table(nanoparticles.OTHERS),
+        particles,
+        spacing,
+        labels.shape,
+        mixture.get("detection_limit_nm"),
+        lambda others: labels_at(
+            own, own.spacing_nm, own.origin_nm, others[list(CENTROID_COLUMNS)].to_numpy(float)
+        ),
+    )
+    cells = with_dose_intervals(found["cells"], particles, spacing, noise, density, evidence)
+    totals = particle_totals(particles, spacing, noise, evidence)
     if labels.details.get("absent"):
         totals = totals[:0]
     return {**tables, **found, "cells": cells, "nanoparticles": particles, "totals": totals}
@@ -435,7 +449,7 @@ STEPS_BEFORE = [
 OUTPUT = Step(
     name="output",
     stage="output",
-    version=8,
+    version=9,
     parameters=lambda parameters: parameters,
     reads_everything=True,
     outputs=(PROVENANCE, REPORT, *TABLES, *DERIVED, TOTALS, MEANS),

@@ -224,8 +224,9 @@ DOSE_INTERVALS = tuple(
     Column(
         f"{name}_{end}{unit}",
         "float64",
-        f"{title} end of the 95 % interval of {name}{unit}: false and missed particles, and errors of volumes; NaN for imported "
-        "particles, and, of all but the count, where no particle was found that shows how large missed ones are.",
+        f"{title} end of the 95 % interval of {name}{unit}: false and missed particles, errors of volumes, "
+        "and a wrong cell; NaN for imported particles, and, of all but the count, where no particle was found that shows "
+        "how large missed ones are.",
     )
     for end, title in (("low", "Lower"), ("high", "Upper"))
     for name, unit in (

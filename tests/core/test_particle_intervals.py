@@ -6,6 +6,13 @@ import pytest
 from scipy import ndimage
 
 from spherovem_core.output import particle_draws
+from spherovem_core.output.counting_evidence import (
+    CountingEvidence,
+    cap_height_um,
+    counting_evidence,
+    labels_at,
+    slivers_per_particle,
+)
 from spherovem_core.output.dose_intervals import particle_totals, with_dose_intervals
 from spherovem_core.output.particle_draws import FoundParticles, particle_intervals
 from spherovem_core.output.particle_intervals import volume_errors, with_particle_intervals
@@ -171,3 +178,129 @@ def test_volumes_of_blurred_noisy_balls_are_covered() -> None:
         error = 1.959964 * volume_errors(own, SPACING, 12.0)[0]
         held.append(volume * np.exp(-error) <= truth <= volume * np.exp(error))
     assert np.mean(held) >= 0.9
+
+
+def other_objects(**columns: object) -> pd.DataFrame:
+    """Three bodies in cell 1: a clump of five, a droplet of the same volume, and tissue of a third of the contrast."""
+    volume = 5 * 0.015
+    side = np.array([2.2, 1.24, 2.2]) * np.cbrt(volume) * 1000 / np.array([50.0, 30.0, 30.0])[:, None]
+    rows = pd.DataFrame(
+        {
+            "label": np.array([1, 2, 3], np.uint32),
+            "centroid_z_um": 5.0,
+            "centroid_y_um": 5.0,
+            "centroid_x_um": [1.0, 3.0, 5.0],
+            "volume_um3": volume,
+            "contrast": [79.0, 79.0, 27.0],
+            "reason": ["too large", "too large", "irregular"],
+            "confidence": 0.0,
+            "parent_cell": 1,
+        }
+    )
+    for axis, name, step in ((0, "z", 0.05), (1, "y", 0.03), (2, "x", 0.03)):
+        low = np.rint(rows[f"centroid_{name}_um"] / step - side[axis] / 2).astype(int)
+        rows[f"bbox_{name}0"], rows[f"bbox_{name}1"] = low, low + np.rint(side[axis]).astype(int)
+    return rows.assign(**columns)
+
+
+def placed(count: int, seed: int = 8) -> pd.DataFrame:
+    """Return particles far from the bodies and from the border, in agglomerates of six."""
+    rng = np.random.default_rng(seed)
+    own = particles(count, rng).assign(kind="nanoparticle", population=1, contrast=rng.normal(80, 6, count))
+    own["agglomerate"] = np.arange(count) // 6
+    for axis, name in enumerate("zyx"):
+        own[f"centroid_{name}_um"] = 9.0
+        own[f"bbox_{name}0"], own[f"bbox_{name}1"] = 150 + axis, 160 + axis
+    return own
+
+
+def evidence_of(others: pd.DataFrame, own: pd.DataFrame, limit: float | None = 150.0) -> CountingEvidence:
+    return counting_evidence(
+        others, own, SPACING, (400, 400, 400), limit, lambda rows: rows["parent_cell"].to_numpy()
+    )
+
+
+def test_a_body_of_the_contrast_and_form_of_a_clump_may_be_one() -> None:
+    bodies = evidence_of(other_objects(), placed(60)).bodies
+    chance = dict(zip(bodies.label.tolist(), bodies.chance.tolist(), strict=True))
+    # The droplet fills its box as a ball does; the tissue has another contrast.
+    assert chance[1] > 0.2
+    assert chance.get(2, 0.0) < 0.1 * chance[1]
+    assert chance.get(3, 0.0) < 0.1 * chance[1]
+    number = dict(zip(bodies.label.tolist(), bodies.number.tolist(), strict=True))
+    assert 4 <= number[1] <= 8
+
+
+def test_particles_that_were_found_in_a_body_are_taken_from_it() -> None:
+    own = placed(60)
+    inside = own.index < 5
+    own.loc[inside, ["centroid_z_um", "centroid_y_um", "centroid_x_um"]] = [5.0, 5.0, 1.0]
+    assert 1 not in evidence_of(other_objects(), own).bodies.label
+
+
+def test_a_missed_clump_widens_its_cell_and_no_other() -> None:
+    own, others = placed(60), other_objects()
+    evidence, none = evidence_of(others, own), evidence_of(others[:0], own)
+    wide = with_dose_intervals(cells(), own, SPACING, 5.0, evidence=evidence)
+    narrow = with_dose_intervals(cells(), own, SPACING, 5.0, evidence=none)
+    more = (wide["nanoparticle_count_high"] - narrow["nanoparticle_count_high"]).to_numpy()
+    assert more[0] >= 4
+    assert (abs(more[1:]) <= 2).all()
+
+
+def test_particles_cut_by_the_border_tell_how_many_slivers_there_are() -> None:
+    """A ball whose centre is uniform about a plane leaves a cap below a height in a known fraction of the cases."""
+    rng = np.random.default_rng(9)
+    diameter, limit = 0.3, 0.15
+    height = cap_height_um(diameter, limit)
+    radius = diameter / 2
+    assert height**2 * (3 * radius - height) == pytest.approx(limit**3 / 2, rel=1e-3)
+    left = rng.uniform(0, diameter, 20_000)
+    found_cut, lost = int((left >= height).sum()), int((left < height).sum())
+    own = placed(2 * found_cut).assign(equivalent_diameter_um=diameter)
+    own.loc[own.index < found_cut, "bbox_z0"] = 0
+    per_particle = slivers_per_particle(own, (400, 400, 400), height / diameter)
+    assert per_particle * len(own) == pytest.approx(lost, rel=0.05)
+    assert evidence_of(other_objects()[:0], placed(60)).slivers < 0.01
+
+
+def test_a_cell_that_is_probably_wrong_has_a_wide_count() -> None:
+    own = placed(60).assign(parent_cell=np.uint32(1))
+    sure = with_dose_intervals(cells().assign(confidence=1.0), own, SPACING, 5.0).iloc[0]
+    unsure = with_dose_intervals(cells().assign(confidence=0.4), own, SPACING, 5.0).iloc[0]
+    assert sure["nanoparticle_count_low"] > 50
+    assert unsure["nanoparticle_count_low"] < 40
+    assert unsure["nanoparticle_count_high"] > 1.3 * sure["nanoparticle_count_high"]
+
+
+def test_particles_at_an_uncertain_surface_may_lie_outside() -> None:
+    table = cells().assign(boundary_shift_low_um=-0.2, boundary_shift_high_um=0.2, surface_area_um2=60.0)
+    own = placed(60).assign(parent_cell=np.uint32(1))
+    deep = with_dose_intervals(table, own.assign(membrane_gap_um=2.0), SPACING, 5.0).iloc[0]
+    shallow = with_dose_intervals(table, own.assign(membrane_gap_um=-0.1), SPACING, 5.0).iloc[0]
+    assert shallow["nanoparticle_count_low"] < 0.8 * deep["nanoparticle_count_low"]
+
+
+def test_a_clump_row_counts_for_the_particles_that_its_volume_amounts_to() -> None:
+    own = placed(20)
+    own.loc[0, ["kind", "volume_um3"]] = ["clump", 10 * own["volume_um3"].median()]
+    totals = particle_totals(own, SPACING, 5.0).set_index("quantity").loc["nanoparticle_count"]
+    assert totals["high"] > 27
+    assert totals["found"] == 20
+
+
+def test_particles_outside_of_cells_may_lie_in_cells_that_were_missed() -> None:
+    own = placed(60).assign(parent_cell=np.uint32(0))
+    own.loc[own.index < 30, "parent_cell"] = np.uint32(1)
+    inside = particle_totals(own, SPACING, 5.0).set_index("quantity").loc["nanoparticle_count_in_cells"]
+    assert inside["low"] <= 30 <= inside["high"]
+    assert 35 < inside["high"] < 70
+
+
+def test_labels_at_places_are_those_of_the_nearest_voxels() -> None:
+    rng = np.random.default_rng(10)
+    labels = rng.integers(0, 9, (70, 80, 90))
+    places = rng.uniform(-1, 5, (200, 3))
+    at = np.rint((places * 1000 - np.array([25.0, 0.0, 10.0])) / np.array(SPACING)).astype(int)
+    expected = labels[tuple(np.clip(at, 0, np.array(labels.shape) - 1).T)]
+    assert (labels_at(labels, SPACING, (25.0, 0.0, 10.0), places) == expected).all()
