@@ -177,7 +177,7 @@ def _with_intervals(
     from spherovem_core.output.dose_intervals import particle_totals, with_dose_intervals
     from spherovem_core.output.object_intervals import with_object_intervals
     from spherovem_core.output.particle_intervals import with_particle_intervals
-    from spherovem_core.store import open_array
+    from spherovem_core.store import open_array, read_table
     from spherovem_core.workflow.artifacts import read_document
 
     found: dict[str, pd.DataFrame] = {
@@ -192,7 +192,8 @@ def _with_intervals(
     density = run.parameters.output.particle_density_g_cm3
     own = open_array(run.layout, corrected_group("cells"))
     evidence = counting_evidence(
-        run.table(nanoparticles.OTHERS),
+        # Corrections leave this table as it was measured, and its digest.
+        read_table(run.layout, nanoparticles.OTHERS.path),
         particles,
         spacing,
         labels.shape,

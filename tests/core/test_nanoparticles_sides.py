@@ -38,7 +38,11 @@ def test_caps_at_the_sides_are_particles_and_one_each() -> None:
     found = find_particles(draw(np.array(centres), np.full(len(centres), 320.0), 0.0), COARSE_NM).table
     at_side = (found.centroid_x_um < 0.2) | (found.centroid_y_um > 1e-3 * last - 0.2)
     assert int(at_side.sum()) == 36
-    assert len(found) == len(centres)
+    places_nm = 1000 * found[["centroid_z_um", "centroid_y_um", "centroid_x_um"]].to_numpy()
+    distance = np.linalg.norm(places_nm[:, None] - np.array(centres)[None], axis=2)
+    assert ((distance < 160).sum(axis=0) == 1).all()
+    # One faint spot of the noise may pass.
+    assert len(found) <= len(centres) + 1
 
 
 def test_cap_shows_the_diameter_of_its_ball() -> None:
