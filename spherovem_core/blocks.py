@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 R = TypeVar("R")
 Region = tuple[slice, ...]
 
+READ_EDGE = 64
+"""Side in voxels of what is read at once around single voxels: that of the chunks in which maps are stored."""
+
 
 def core_of_key(key: str) -> Region:
     """Return the region that the key of a block names."""
@@ -63,6 +66,25 @@ class Block:
     def key(self) -> str:
         """Name of the block in a ledger, such as ``0:16,0:512,0:512``."""
         return ",".join(f"{s.start}:{s.stop}" for s in self.core)
+
+
+def corners(region: Region) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the first voxel of a region along each axis, and the one after the last."""
+    return np.array([side.start for side in region]), np.array([side.stop for side in region])
+
+
+def values_at(array: "ArrayLike", index: NDArray[np.int64]) -> NDArray[Any]:
+    """Read the values at voxels (N, 3), and around them no more than cubes of `READ_EDGE` voxels a side that hold them."""
+    values = np.empty(len(index), array.dtype)
+    if not len(index):
+        return values
+    _, cube = np.unique(index // READ_EDGE, axis=0, return_inverse=True)
+    order = np.argsort(cube.reshape(-1), kind="stable")
+    for own in np.split(order, np.flatnonzero(np.diff(cube.reshape(-1)[order])) + 1):
+        low, high = index[own].min(axis=0), index[own].max(axis=0) + 1
+        region = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+        values[own] = np.asarray(array[region])[tuple((index[own] - low).T)]
+    return values
 
 
 def block_grid(

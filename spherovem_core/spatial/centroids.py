@@ -4,16 +4,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from spherovem_core.blocks import ArrayLike, Region, map_blocks
+from spherovem_core.blocks import ArrayLike, Region, map_blocks, values_at
 from spherovem_core.execution import Execution
 from spherovem_core.label_statistics import CENTROID_COLUMNS, LabelStatistics
 from spherovem_core.spacing import SpacingNm, spacing_um
 from spherovem_core.spatial.grids import SERIAL, check_same_grid
 from spherovem_core.spatial.known_space import CellContents, KnownSpace, find_cells
 from spherovem_core.spatial.surface_distance import distance_to_surface
-
-CHUNK_EDGE = 64
-"""Side in voxels of the chunks in which maps are stored."""
 
 Group = tuple[int, Region, NDArray[np.int64]]
 
@@ -149,17 +146,6 @@ def _measure_group(
     label, region, index = group
     own = np.ascontiguousarray(cells[region], np.uint32)
     to_surface = distance_to_surface(own, np.uint32(label), index, np.array(spacing_um(spacing_nm)))
-    to_nucleus = _values_at(distance, index + [side.start for side in region])
+    to_nucleus = values_at(distance, index + [side.start for side in region]).astype(np.float64)
     to_nucleus[~np.isfinite(to_nucleus) | (own[tuple(index.T)] != label)] = np.nan
     return np.stack([to_nucleus, to_surface], axis=1)
-
-
-def _values_at(array: ArrayLike, index: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Read the values at voxels, and around them no more than the chunks that hold them."""
-    values = np.empty(len(index))
-    _, chunk = np.unique(index // CHUNK_EDGE, axis=0, return_inverse=True)
-    for own in pd.Series(chunk.reshape(-1)).groupby(chunk.reshape(-1)).indices.values():
-        low, high = index[own].min(axis=0), index[own].max(axis=0) + 1
-        region = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
-        values[own] = np.asarray(array[region])[tuple((index[own] - low).T)]
-    return values

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spherovem_core.blocks import Block
+from spherovem_core.blocks import Block, corners
 from spherovem_core.known_blocks import KnownResults, columns_from_text, columns_to_text
 from spherovem_core.label_statistics import LabelStatistics
 from spherovem_core.spatial.contact_areas import Pieces
@@ -25,11 +25,12 @@ AROUND, CHANGED = 1, 2
 """Marks of voxels whose faces are looked at again: of pairs that something touched, and where something changed."""
 
 Boxes = NDArray[np.int64]
+Present = tuple[NDArray[np.uint32], NDArray[np.uint64], Boxes]
 
 
 @dataclass(frozen=True, eq=False)
 class BlockChanges:
-    """What is to be measured again in a block.
+    """Changes in a block since its contacts were measured: which contacts stay, and where to measure again.
 
     Attributes
     ----------
@@ -50,14 +51,14 @@ class BlockChanges:
 
     @property
     def is_same(self) -> bool:
-        """Whether nothing changed."""
+        """True if nothing changed in the block or around it."""
         return not len(self.changed)
 
 
 def whole_block(block: Block) -> BlockChanges:
     """Return a block of which nothing is known."""
-    outer = [[side.start for side in block.outer] + [side.stop for side in block.outer]]
-    return BlockChanges(block, Pieces.none(), np.array(outer, np.int64), np.empty((0, 6), np.int64))
+    outer = np.concatenate(corners(block.outer))
+    return BlockChanges(block, Pieces.none(), outer[None], np.empty((0, 6), np.int64))
 
 
 class KnownContacts:
@@ -77,14 +78,15 @@ class KnownContacts:
         self._known = known
         self._statistics = statistics
         self._growth = np.array(growth, np.int64) + 1
+        self._present: dict[tuple[int, ...], Present] = {}
 
     def changes(self, block: Block) -> BlockChanges:
         """Find what is to be measured again in a block."""
+        labels, content, boxes = self._present[block.index] = self._labels_in(block)
         entry = self._known.find(_key(block))
         if entry is None:
             return whole_block(block)
         before = columns_from_text(entry)
-        labels, content, boxes = self._labels_in(block)
         gone, fresh = _unlike((before["labels"], before["content"]), (labels, content))
         changed = np.concatenate([before["boxes"][gone], boxes[fresh]])
         changed[:, :3] -= self._growth
@@ -97,23 +99,24 @@ class KnownContacts:
         return BlockChanges(block, pieces.select(stays & ~touched), changed, around)
 
     def add(self, block: Block, pieces: Pieces, taken_over: int) -> None:
-        """Keep the pieces of a block, of which some were taken over."""
-        labels, content, boxes = self._labels_in(block)
+        """Keep the pieces of a block whose changes were found, of which some were taken over."""
+        labels, content, boxes = self._present.pop(block.index)
         columns = {"labels": labels, "content": content, "boxes": boxes, **pieces._asdict()}
         self._known.add(_key(block), columns_to_text(columns))
         self._known.count(WORK, len(pieces.pairs) - taken_over, taken_over)
 
-    def _labels_in(self, block: Block) -> tuple[NDArray[np.uint32], NDArray[np.uint64], Boxes]:
+    def _labels_in(self, block: Block) -> Present:
+        """Return the labels in a block and around it, with their content and boxes."""
         own = self._statistics
-        low, high = (np.array([getattr(side, end) for side in block.outer]) for end in ("start", "stop"))
+        low, high = corners(block.outer)
         rows = ((own.low < high) & (own.high > low)).all(axis=1)
         return own.labels[rows], own.content[rows], np.hstack([own.low[rows], own.high[rows]])
 
 
 def mark_boxes(changes: BlockChanges, widen: Sequence[int] = (0, 0, 0)) -> NDArray[np.uint8]:
     """Mark the voxels of a block with its surroundings: `CHANGED` in changed boxes, `AROUND` in the others, 0 elsewhere."""
-    start = np.array([side.start for side in changes.block.outer])
-    marks = np.zeros([side.stop - side.start for side in changes.block.outer], np.uint8)
+    start, stop = corners(changes.block.outer)
+    marks = np.zeros(stop - start, np.uint8)
     for value, boxes in ((AROUND, changes.around), (CHANGED, changes.changed)):
         for box in boxes:
             low = np.maximum(box[:3] - start - widen, 0)
@@ -144,7 +147,7 @@ def _unlike(
 
 def _within(boxes: Boxes, block: Block) -> Boxes:
     """Cut boxes to a block with its surroundings, and leave out those beside it."""
-    low, high = (np.array([getattr(side, end) for side in block.outer]) for end in ("start", "stop"))
+    low, high = corners(block.outer)
     cut = np.hstack([np.maximum(boxes[:, :3], low), np.minimum(boxes[:, 3:], high)])
     return cut[(cut[:, :3] < cut[:, 3:]).all(axis=1)]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from spherovem_core.blocks import ArrayLike, Block, block_grid, map_blocks
+from spherovem_core.blocks import ArrayLike, Block, block_grid, corners, map_blocks
 from spherovem_core.execution import Execution
 from spherovem_core.known_blocks import KnownResults
 from spherovem_core.label_statistics import CENTROID_COLUMNS, LabelStatistics, collect_label_statistics
@@ -157,8 +157,7 @@ def _measure_block(
     kept = changes.kept
     if len(kept.pairs) and _holds_new_faces(kept, faces, marks, block):
         return _measure_block(whole_block(block), cells, side, contact_gap_um)
-    low, high = (np.array([getattr(s, end) for s in block.core]) for end in ("start", "stop"))
-    return sum_faces(faces, low, high, side, cells.shape, kept.pairs).join(kept), len(kept.pairs)
+    return sum_faces(faces, *corners(block.core), side, cells.shape, kept.pairs).join(kept), len(kept.pairs)
 
 
 def _holds_new_faces(kept: Pieces, faces: Faces, marks: NDArray[np.uint8], block: Block) -> bool:

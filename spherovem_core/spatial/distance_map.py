@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from spherovem_core.blocks import ArrayLike, Block, BlockSink, Region, map_blocks
+from spherovem_core.blocks import ArrayLike, Block, BlockSink, Region, corners, map_blocks
 from spherovem_core.execution import Execution
 from spherovem_core.label_statistics import BOX_COLUMNS, LabelStatistics
 from spherovem_core.rounding import round_to
@@ -214,7 +214,7 @@ def _copy(
     """Take a block of the known map over if no cell in it changed; return whether it was."""
     if known.distances is None:
         return False
-    low, high = _corners(block)
+    low, high = corners(block.core)
     lost = ((gone[:, :3] < high) & (gone[:, 3:] > low)).all(axis=1).any()
     return bool(
         not lost
@@ -262,13 +262,9 @@ def _plan(
 
 def _touching(block: Block, boxes: LabelStatistics, chosen: NDArray[np.bool_]) -> list[int]:
     """Return those of the chosen cells (rows of `boxes`) whose boxes meet the block."""
-    low, high = _corners(block)
+    low, high = corners(block.core)
     touches = ((boxes.low < high) & (boxes.high > low)).all(axis=1) & chosen
     return [int(row) for row in np.flatnonzero(touches)]
-
-
-def _corners(block: Block) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    return np.array([s.start for s in block.core]), np.array([s.stop for s in block.core])
 
 
 def _join_cells(
