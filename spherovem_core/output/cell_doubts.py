@@ -1,4 +1,4 @@
-"""What is not sure of cells when their particles are counted: whether they are right, and where their surface lies."""
+"""Doubts about cells when their particles are counted: whether they are right, and where their surface lies."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from spherovem_core.output.doses import column_or_nan
 from spherovem_core.output.object_intervals import SHIFT_COLUMNS
+from spherovem_core.output.particle_intervals import NORMAL
 
 Floats = NDArray[np.float64]
 
-NORMAL = 1.959964
 LEAST_SHARE = 0.2
 """Least fraction of a true cell's particles that a wrong one holds, or of its particles that belong to the true one."""
 REACH = 3.0
@@ -93,7 +94,7 @@ def cell_doubts(
         Particles per µm³ around cells.
     """
     confidence, low, high, area = (
-        np.nan_to_num(_column(cells, name), nan=unknown)
+        np.nan_to_num(column_or_nan(cells, name), nan=unknown)
         for name, unknown in (
             ("confidence", 1.0),
             (SHIFT_COLUMNS[0], 0.0),
@@ -101,14 +102,10 @@ def cell_doubts(
             ("surface_area_um2", 0.0),
         )
     )
-    depth = _column(particles, "membrane_gap_um") + _column(particles, "equivalent_diameter_um") / 2
+    depth = (
+        column_or_nan(particles, "membrane_gap_um") + column_or_nan(particles, "equivalent_diameter_um") / 2
+    )
     depth = np.nan_to_num(depth, nan=np.inf)
     return CellDoubts(
         1 - confidence, (low + high) / 2, (high - low) / (2 * NORMAL), area * per_um3, owner, depth
     )
-
-
-def _column(table: pd.DataFrame, name: str) -> Floats:
-    if name not in table:
-        return np.full(len(table), np.nan)
-    return np.asarray(table[name].to_numpy(np.float64))

@@ -1,4 +1,4 @@
-"""What an acquisition shows of particles that are not in its table: other objects that may be some, and its border."""
+"""Evidence of an acquisition on particles that are not in its table: other objects that may be some, and its border."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from spherovem_core.blocks import ArrayLike, values_at
 from spherovem_core.label_statistics import BOX_COLUMNS
 from spherovem_core.output.unexplained_bodies import Bodies, no_bodies, unexplained_bodies
 from spherovem_core.spacing import NM_PER_UM, SpacingNm
@@ -15,9 +16,7 @@ from spherovem_core.spacing import NM_PER_UM, SpacingNm
 Floats = NDArray[np.float64]
 
 MOST_AT_BORDER = 2.0
-"""How many times as dense as elsewhere particles at the border count at most."""
-CHUNK_EDGE = 64
-"""Side in voxels of what is read at once."""
+"""Density of particles at the border, relative to that elsewhere, as which they count at most."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +136,7 @@ def number_of_rows(own: pd.DataFrame, counted: pd.DataFrame) -> Floats:
 
 
 def labels_at(
-    labels: Any, spacing_nm: SpacingNm, origin_nm: SpacingNm, centroids_um: Floats
+    labels: ArrayLike, spacing_nm: SpacingNm, origin_nm: SpacingNm, centroids_um: Floats
 ) -> NDArray[np.int64]:
     """Read the labels at centroids, chunk by chunk.
 
@@ -152,9 +151,4 @@ def labels_at(
     """
     at = np.rint((centroids_um * NM_PER_UM - np.array(origin_nm)) / np.array(spacing_nm)).astype(np.int64)
     at = np.clip(at, 0, np.array(labels.shape) - 1)
-    found = np.zeros(len(at), np.int64)
-    for own in pd.DataFrame(at // CHUNK_EDGE).groupby([0, 1, 2]).indices.values():
-        low, high = at[own].min(axis=0), at[own].max(axis=0) + 1
-        part = labels[tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))]
-        found[own] = np.asarray(part)[tuple((at[own] - low).T)]
-    return found
+    return values_at(labels, at).astype(np.int64)

@@ -1,19 +1,19 @@
 """Intervals of the dose of each cell, and of the totals of an acquisition."""
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from spherovem_core.output.cell_doubts import CellDoubts, cell_doubts
+from spherovem_core.output.cell_doubts import cell_doubts
 from spherovem_core.output.column_order import before_marks
 from spherovem_core.output.counting_evidence import (
     CountingEvidence,
     cut_ratios,
     number_of_rows,
 )
-from spherovem_core.output.particle_draws import FoundParticles, particle_intervals
+from spherovem_core.output.particle_draws import FoundParticles, Grouping, particle_intervals
 from spherovem_core.output.particle_intervals import volume_errors
 from spherovem_core.output.particle_places import PG_PER_UM3
 from spherovem_core.spacing import SpacingNm
@@ -71,21 +71,16 @@ def with_dose_intervals(
     volume_um3 = float(cells["volume_um3"].sum()) if len(cells) else 0.0
     per_um3 = len(own) / volume_um3 if volume_um3 > 0 else 0.0
     body_cell = known.reindex(evidence.body_cells).to_numpy(np.float64)
-    ends = _ends(
-        own,
-        Grouping(
-            owner_row,
-            len(cells),
-            np.isfinite(body_cell),
-            np.nan_to_num(body_cell).astype(np.int64),
-            cut_ratios(cells, evidence),
-            cell_doubts(cells, owner_row, own, per_um3),
-        ),
-        counted,
-        spacing_nm,
-        noise,
-        evidence,
+    in_cell = np.isfinite(body_cell)
+    grouping = Grouping(
+        owner_row,
+        len(cells),
+        evidence.bodies.of(in_cell),
+        body_cell[in_cell].astype(np.int64),
+        cut_ratios(cells, evidence),
+        cell_doubts(cells, owner_row, own, per_um3),
     )
+    ends = _ends(own, grouping, counted, spacing_nm, noise, evidence.explained)
     mass = np.nan if density_g_cm3 is None else density_g_cm3 * PG_PER_UM3
     columns: dict[str, Floats] = {}
     for end, other in (("low", "high"), ("high", "low")):
@@ -131,20 +126,19 @@ def particle_totals(
     """
     counted = _counted(particles)
     evidence = evidence or CountingEvidence()
-    slivers = np.array([evidence.slivers])
-    every = np.ones(len(evidence.bodies), np.bool_)
-    alone = np.zeros(len(counted), np.int64), 1, every, np.zeros(len(every), np.int64), slivers
+    owner, body_owner = (np.zeros(len(rows), np.int64) for rows in (counted, evidence.bodies))
+    every = Grouping(owner, 1, evidence.bodies, body_owner, np.array([evidence.slivers]))
     outside = counted["parent_cell"].to_numpy(np.int64) == 0
     rows = []
     groups = {
-        "": (Grouping(*alone), counted),
+        "": (every, counted),
         "_in_cells": (
-            Grouping(*alone, outside=outside, body_outside=evidence.body_cells == 0),
+            replace(every, outside=outside, body_outside=evidence.body_cells == 0),
             counted[~outside],
         ),
     }
     for suffix, (grouping, own) in groups.items():
-        ends = _ends(counted, grouping, counted, spacing_nm, noise, evidence)
+        ends = _ends(counted, grouping, counted, spacing_nm, noise, evidence.explained)
         for name, unit_name, key, found in (
             (f"nanoparticle_count{suffix}", "nanoparticle_count", "count", float(len(own))),
             (f"nanoparticle_volume{suffix}", "volume_um3", "volume", float(own["volume_um3"].sum())),
@@ -160,43 +154,13 @@ def _usual(counted: pd.DataFrame) -> float:
     return float(counted["volume_um3"].mean()) if len(counted) else float("nan")
 
 
-@dataclass(frozen=True)
-class Grouping:
-    """Groups to which particles count.
-
-    Attributes
-    ----------
-    owner : (N,) ndarray of int64
-        Group of each particle.
-    groups
-        Number of groups.
-    with_body, body_owner : (M,) ndarray
-        Which bodies of the evidence count to a group, and to which.
-    slivers : (groups,) ndarray
-        Particles of which too little is left at the border, per particle of the group.
-    doubts
-        Of the cells that the groups are; None for the acquisition.
-    outside, body_outside
-        What lies in no cell, where only particles in cells count; None: all count.
-    """
-
-    owner: NDArray[np.int64]
-    groups: int
-    with_body: NDArray[np.bool_]
-    body_owner: NDArray[np.int64]
-    slivers: Floats
-    doubts: CellDoubts | None = None
-    outside: NDArray[np.bool_] | None = None
-    body_outside: NDArray[np.bool_] | None = None
-
-
 def _ends(
     own: pd.DataFrame,
     grouping: Grouping,
     counted: pd.DataFrame,
     spacing_nm: SpacingNm,
     noise: float | None,
-    evidence: CountingEvidence,
+    explained: tuple[int, int],
 ) -> dict[str, Floats]:
     if noise is None:
         unknown = np.full(grouping.groups, np.nan)
@@ -206,20 +170,13 @@ def _ends(
         # A person made or looked at it.
         confidence = np.where(own["corrected"].to_numpy(bool), 1.0, confidence)
     found = FoundParticles(
-        grouping.owner,
-        grouping.groups,
+        grouping,
         confidence,
         own["volume_um3"].to_numpy(np.float64),
         np.nan_to_num(volume_errors(own, spacing_nm, noise)),
         _usual(counted),
         number_of_rows(own, counted),
-        evidence.bodies.of(grouping.with_body),
-        grouping.body_owner[grouping.with_body],
-        evidence.explained,
-        grouping.slivers,
-        grouping.doubts,
-        grouping.outside,
-        grouping.body_outside,
+        explained,
     )
     return particle_intervals(found)
 

@@ -47,8 +47,8 @@ def with_doses(
     volume = cells["volume_um3"].to_numpy(np.float64)
     taken_up = cells["nanoparticle_volume_um3"].to_numpy(np.float64)
     mass = taken_up * (np.nan if density_g_cm3 is None else density_g_cm3 * PG_PER_UM3)
-    known_gap = np.isfinite(_values(counted, "membrane_gap_um"))
-    known_nucleus = np.isfinite(_values(counted, "distance_to_nucleus_min_um")) & ~counted[
+    known_gap = np.isfinite(column_or_nan(counted, "membrane_gap_um"))
+    known_nucleus = np.isfinite(column_or_nan(counted, "distance_to_nucleus_min_um")) & ~counted[
         "in_nucleus"
     ].to_numpy(bool)
     shared = counted.groupby(["parent_cell", "agglomerate"])["label"].transform("size").to_numpy() > 1
@@ -57,7 +57,7 @@ def with_doses(
         cells,
         {
             "contact_fraction": _ratio(
-                _values(cells, "contact_area_um2"), cells["surface_area_um2"].to_numpy(np.float64)
+                column_or_nan(cells, "contact_area_um2"), cells["surface_area_um2"].to_numpy(np.float64)
             ),
             "nanoparticle_volume_fraction": _ratio(taken_up, volume),
             "nanoparticle_mass_pg": mass,
@@ -74,7 +74,8 @@ def with_doses(
     )
 
 
-def _values(table: pd.DataFrame, name: str) -> Floats:
+def column_or_nan(table: pd.DataFrame, name: str) -> Floats:
+    """Return a column as numbers; NaN in all rows if the table lacks it."""
     return np.asarray(table[name].to_numpy(np.float64)) if name in table else np.full(len(table), np.nan)
 
 

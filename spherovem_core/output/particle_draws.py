@@ -29,15 +29,48 @@ SEED = 21
 
 
 @dataclass(frozen=True)
-class FoundParticles:
-    """N rows of particles that were found, and what else says how many there are.
+class Grouping:
+    """Groups, such as cells, to which N rows of particles and M bodies count.
 
     Attributes
     ----------
     owner : (N,) ndarray of int64
-        Index of the group (a cell, the acquisition) to which each counts.
+        Index of the group (a cell, the acquisition) to which each row counts.
     groups
         Number of groups.
+    bodies, body_owner
+        Other objects that may be particles, and the group of each.
+    slivers : (groups,) ndarray or None
+        Particles of which the border leaves too little to be found, expected per particle of the group.
+    cells
+        Doubts about the cells that the groups are; None for the acquisition.
+    outside, body_outside : (N,) and (M,) ndarray of bool
+        True for what lies in no cell, where only particles in cells count: an unknown fraction lies in cells that were not
+        found, or before a surface that lies too far in. None: all count.
+    """
+
+    owner: Labels
+    groups: int
+    bodies: Bodies = field(default_factory=no_bodies)
+    body_owner: Labels = field(default_factory=lambda: np.zeros(0, np.int64))
+    slivers: Floats | None = None
+    cells: CellDoubts | None = None
+    outside: NDArray[np.bool_] | None = None
+    body_outside: NDArray[np.bool_] | None = None
+
+    def sums(self, values: NDArray[Any]) -> Floats:
+        """Sum values of the rows by group."""
+        return _sums(self.owner, values, self.groups)
+
+
+@dataclass(frozen=True)
+class FoundParticles:
+    """N rows of particles that were found, the groups to which they count, and what else says how many there are.
+
+    Attributes
+    ----------
+    grouping
+        Groups to which they count.
     confidence : (N,) ndarray
         Probability that it is a particle.
     volume_um3, volume_error : (N,) ndarray
@@ -46,33 +79,17 @@ class FoundParticles:
         Volume of a particle of the acquisition, for those that were missed where none was found; NaN if unknown.
     number : (N,) ndarray
         Particles that a row stands for, more than 1 for a clump that is not told apart; None: 1 each.
-    bodies, body_owner
-        Other objects that may be particles, and the group of each.
     explained
         Numbers of single particles and of agglomerates of several that were found in the acquisition.
-    slivers : (groups,) ndarray or None
-        Particles of which the border leaves too little to be found, expected per particle of the group.
-    cells
-        What is not sure of the cells that the groups are; None for the acquisition.
-    outside, body_outside : (N,) and (M,) ndarray of bool
-        True for what lies in no cell, where only particles in cells count: an unknown fraction lies in cells that were not
-        found, or before a surface that lies too far in. None: all count.
     """
 
-    owner: Labels
-    groups: int
+    grouping: Grouping
     confidence: Floats
     volume_um3: Floats
     volume_error: Floats
     usual_um3: float = float("nan")
     number: Floats | None = None
-    bodies: Bodies = field(default_factory=no_bodies)
-    body_owner: Labels = field(default_factory=lambda: np.zeros(0, np.int64))
     explained: tuple[int, int] = (0, 0)
-    slivers: Floats | None = None
-    cells: CellDoubts | None = None
-    outside: NDArray[np.bool_] | None = None
-    body_outside: NDArray[np.bool_] | None = None
 
 
 def draw_particles(
@@ -96,6 +113,7 @@ def draw_particles(
         Number of true particles, and their volume.
     """
     rng = np.random.default_rng(seed)
+    grouping = found.grouping
     odds = np.clip(found.confidence, 1e-6, 1 - 1e-6)
     logit = np.log(odds / (1 - odds))
     size = float(found.volume_um3.mean()) if len(found.volume_um3) else found.usual_um3
@@ -106,28 +124,28 @@ def draw_particles(
         chance = 1 / (1 + np.exp(-(logit + shift)))
         real = rng.random(len(chance)) < np.where(found.confidence >= 1, 1.0, chance)
         volume = found.volume_um3 * np.exp(found.volume_error * rng.standard_normal(len(chance)))
-        if found.cells is not None:
-            real &= found.cells.draw_inside(rng)
+        if grouping.cells is not None:
+            real &= grouping.cells.draw_inside(rng)
         in_cells = 1 - np.sqrt(rng.random())
-        if found.outside is not None:
-            real &= ~found.outside | (rng.random(len(real)) < in_cells)
+        if grouping.outside is not None:
+            real &= ~grouping.outside | (rng.random(len(real)) < in_cells)
         held = np.where(several, _rounded(number, rng), 1.0) if several.any() else number
-        count = _sums(found.owner, real * held, found.groups)
-        sums = _sums(found.owner, real * volume, found.groups)
+        count = grouping.sums(real * held)
+        sums = grouping.sums(real * volume)
         more, volumes = _draw_bodies(found, in_cells, rng)
         count, sums = count + more, sums + volumes
         recall = max(rng.beta(*RECALL), 1e-3)
         missed = rng.negative_binomial(count + FEWEST_MISSED, recall).astype(np.float64)
-        if found.cells is not None:
-            missed += found.cells.draw_entered(rng)
-        slivers = np.zeros(found.groups)
-        if found.slivers is not None:
-            uneven = rng.gamma(SLIVER_SHAPE, 1 / SLIVER_SHAPE, found.groups)
-            slivers = rng.poisson(uneven * (count + FEWEST_MISSED) * found.slivers).astype(np.float64)
+        if grouping.cells is not None:
+            missed += grouping.cells.draw_entered(rng)
+        slivers = np.zeros(grouping.groups)
+        if grouping.slivers is not None:
+            uneven = rng.gamma(SLIVER_SHAPE, 1 / SLIVER_SHAPE, grouping.groups)
+            slivers = rng.poisson(uneven * (count + FEWEST_MISSED) * grouping.slivers).astype(np.float64)
         count = count + missed + slivers
         sums = sums + missed * size * MISSED_SIZE + slivers * size * rng.random() * MISSED_SIZE
-        if found.cells is not None:
-            count, sums = found.cells.draw_right(count, sums, rng)
+        if grouping.cells is not None:
+            count, sums = grouping.cells.draw_right(count, sums, rng)
         yield count, np.asarray(sums * np.exp(COMMON_SIZE_SD * rng.standard_normal()), np.float64)
 
 
@@ -144,9 +162,10 @@ def _rounded(number: Floats, rng: np.random.Generator) -> Floats:
 
 def _draw_bodies(found: FoundParticles, in_cells: float, rng: np.random.Generator) -> tuple[Floats, Floats]:
     """Draw which bodies are particles, and sum their numbers and volumes by group."""
-    bodies = found.bodies
+    grouping = found.grouping
+    bodies = grouping.bodies
     if not len(bodies):
-        return np.zeros(found.groups), np.zeros(found.groups)
+        return np.zeros(grouping.groups), np.zeros(grouping.groups)
     clump = bodies.number >= 1.5
     odds = np.clip(bodies.chance, 1e-6, 1 - 1e-6)
     shift = JUDGED_ODDS_SD * rng.standard_normal()
@@ -157,13 +176,13 @@ def _draw_bodies(found: FoundParticles, in_cells: float, rng: np.random.Generato
         # At least half of the clumps that there are, more likely than not, were explained.
         most = (explained + 0.5) * (1 / np.sqrt(rng.random()) - 1) / max(total, 1e-9)
         chance[own] *= min(rng.beta(0.5, 0.5), most)
-    if found.body_outside is not None:
-        chance[found.body_outside] *= in_cells
+    if grouping.body_outside is not None:
+        chance[grouping.body_outside] *= in_cells
     real = rng.random(len(chance)) < chance
     held = _rounded(bodies.number, rng)
-    count = _sums(found.body_owner, real * held, found.groups)
+    count = _sums(grouping.body_owner, real * held, grouping.groups)
     volume = bodies.volume_um3 * held / bodies.number
-    return count, _sums(found.body_owner, real * volume, found.groups)
+    return count, _sums(grouping.body_owner, real * volume, grouping.groups)
 
 
 def particle_intervals(found: FoundParticles, draws: int = DRAWS, seed: int = SEED) -> dict[str, Floats]:
@@ -177,7 +196,11 @@ def particle_intervals(found: FoundParticles, draws: int = DRAWS, seed: int = SE
         ``count_low``, ``count_high``, ``volume_low``, ``volume_high`` (µm³), each (groups,). Volumes are NaN without any
         particle that shows how large missed ones are.
     """
-    counts, volumes = np.empty((draws, found.groups), np.float32), np.empty((draws, found.groups), np.float32)
+    grouping = found.grouping
+    counts, volumes = (
+        np.empty((draws, grouping.groups), np.float32),
+        np.empty((draws, grouping.groups), np.float32),
+    )
     for n, (count, volume) in enumerate(draw_particles(found, draws, seed)):
         counts[n], volumes[n] = count, volume
     ends = (0.025, 0.975)
@@ -187,9 +210,9 @@ def particle_intervals(found: FoundParticles, draws: int = DRAWS, seed: int = SE
         np.quantile(counts, ends[1], axis=0, method="higher"),
     )
     least, most = np.quantile(volumes, ends, axis=0)
-    counts_here = np.ones(len(found.owner)) if found.outside is None else ~found.outside
-    rows = _sums(found.owner, counts_here, found.groups)
-    sizes = _sums(found.owner, counts_here * found.volume_um3, found.groups)
+    counts_here = np.ones(len(grouping.owner)) if grouping.outside is None else ~grouping.outside
+    rows = grouping.sums(counts_here)
+    sizes = grouping.sums(counts_here * found.volume_um3)
     return {
         "count_low": np.minimum(low.astype(np.float64), rows),
         "count_high": np.maximum(high.astype(np.float64), rows),

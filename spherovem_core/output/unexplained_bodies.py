@@ -27,7 +27,7 @@ SEVERAL = 2.5
 LEAST_MOST = 4.0
 """Particles that an unexplained body may hold at least, where all found ones are single."""
 GROWN = 2.0
-"""How many times as many as the largest agglomerate it may hold."""
+"""Particles that it may hold at most, relative to the largest agglomerate."""
 PACKED = 0.64
 """Densest random packing of balls."""
 

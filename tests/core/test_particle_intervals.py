@@ -14,7 +14,7 @@ from spherovem_core.output.counting_evidence import (
     slivers_per_particle,
 )
 from spherovem_core.output.dose_intervals import particle_totals, with_dose_intervals
-from spherovem_core.output.particle_draws import FoundParticles, particle_intervals
+from spherovem_core.output.particle_draws import FoundParticles, Grouping, particle_intervals
 from spherovem_core.output.particle_intervals import volume_errors, with_particle_intervals
 
 SPACING = (50.0, 30.0, 30.0)
@@ -22,7 +22,7 @@ SPACING = (50.0, 30.0, 30.0)
 
 def found(confidence: np.ndarray, volume: np.ndarray, error: float = 0.1) -> FoundParticles:
     owner = np.zeros(len(confidence), np.int64)
-    return FoundParticles(owner, 1, confidence, volume, np.full(len(confidence), error))
+    return FoundParticles(Grouping(owner, 1), confidence, volume, np.full(len(confidence), error))
 
 
 def particles(count: int, rng: np.random.Generator, confidence: float = 0.95) -> pd.DataFrame:
