@@ -1,4 +1,4 @@
-"""What is wrong with the names of slices, in words: several series or runs, two orders, no slice number."""
+"""Messages on names of slices that number no stack: several series or runs, two orders, no slice number."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
